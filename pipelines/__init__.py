@@ -1,0 +1,1 @@
+"""Shelflife: the rooms of the house, from the nouns in core to the verbs in steps."""

@@ -1,0 +1,1 @@
+"""The nouns: frozen values that say what a shop's lifecycle is made of. Standard library only."""

@@ -1,0 +1,217 @@
+"""What people turn: the schema of params.yaml. A parameter that does not exist or has the wrong type is one clear sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from datetime import timedelta
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from pipelines.core.clock import duration
+from pipelines.core.errors import ShelflifeError
+
+
+@dataclass(frozen=True)
+class Simulate:
+    """The simulated shop: its first day, how many days of history, and its size."""
+
+    start: str
+    days: int
+    customers: int
+    items: int
+    sessions_per_day: int
+
+
+@dataclass(frozen=True)
+class Mail:
+    """Who is written to, and the server that takes the mail."""
+
+    sender: str
+    to: tuple[str, ...]
+    host: str = "127.0.0.1"
+    port: int = 25
+    starttls: bool = False
+
+
+@dataclass(frozen=True)
+class Learn:
+    """When learning is due without any drift: a cron line in UTC."""
+
+    cron: str
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The shop as a whole. `seed` is the root of all randomness."""
+
+    seed: int
+    currency: str
+    simulate: Simulate
+    mail: Mail
+    calendar: Learn
+    watch: Learn
+
+
+@dataclass(frozen=True)
+class LabelWindow:
+    """How long after an ask its label may still come."""
+
+    within: timedelta
+
+
+@dataclass(frozen=True)
+class Split:
+    """How much history trains, validates and judges, back from the last mature label; a gap of the label's delay lies between.
+
+    `sample` keeps this share of the asks of the training part (by hash of the unit), for a large shop on a small machine.
+    """
+
+    train: timedelta
+    valid: timedelta
+    holdout: timedelta
+    sample: float = 1.0
+
+
+@dataclass(frozen=True)
+class Train:
+    """What is trained. `use` names the candidates of the use case; `settings` holds a block of options per candidate."""
+
+    seed: int
+    use: tuple[str, ...]
+    threads: int = 1
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a challenger must show. Margins and floors are in units of the primary metric, oriented so that more is better.
+
+    `margin`: the lower bound of the paired difference must exceed it. `inferior`: how much worse a challenger with a stated
+    reason (fresher, smaller, faster) may be. `floor`: the least primary metric. `slice_harm`: the largest harm whose upper
+    bound a slice of at least `slice_rows` rows may show. `calibration`: the largest expected calibration error (probabilities)
+    or distance of quantile coverage. `churn`: the largest share of answers that may change without a gain.
+    """
+
+    margin: float
+    inferior: float
+    floor: float
+    slice_harm: float
+    calibration: float
+    churn: float
+    latency_ms: float
+    size_mb: float
+    min_rows: int
+    min_positives: int = 0
+    slice_rows: int = 200
+    confidence: float = 0.95
+    resamples: int = 1000
+    looks: int = 5
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """The watch: windows of `window`, against the same weekdays of `reference` before them. `persist` of the last `of` windows
+    must agree before anybody is called. `drop` is the harmful fall of the primary metric, `drift` the effect size that counts."""
+
+    window: timedelta
+    reference: timedelta
+    min_rows: int
+    drop: float
+    drift: float
+    persist: int = 2
+    of: int = 3
+
+
+@dataclass(frozen=True)
+class Retrain:
+    """The controller: how soon after the last retraining, with how many newly matured labels and positives, and after how many
+    rejected challengers in a row a person is asked instead. `max_age`: retrain at the latest when the champion is this old."""
+
+    cooldown: timedelta
+    min_labels: int
+    max_age: timedelta
+    min_positives: int = 0
+    breaker: int = 3
+
+
+@dataclass(frozen=True)
+class Block:
+    """One use case."""
+
+    label: LabelWindow
+    split: Split
+    train: Train
+    gate: Gate
+    monitor: Monitor
+    retrain: Retrain
+
+
+@dataclass(frozen=True)
+class Params:
+    """All of params.yaml."""
+
+    cases: tuple[str, ...]
+    shop: Shop
+    blocks: Mapping[str, Block]
+
+    def block(self, case: str) -> Block:
+        """The block of one use case. Raises ShelflifeError, naming those there are."""
+        if case not in self.blocks:
+            raise ShelflifeError(f"there is no use case {ascii(case)}; params.yaml has {', '.join(self.cases)}")
+        return self.blocks[case]
+
+
+def parse(data: Any) -> Params:
+    """Params from the parsed YAML. Raises ShelflifeError, naming the parameter, what was wanted and what came."""
+    if not isinstance(data, Mapping):
+        raise ShelflifeError("params.yaml: wanted a mapping with cases, shop and a block per use case")
+    cases = _convert(data.get("cases"), tuple[str, ...], "cases")
+    if unknown := sorted(set(data) - {"cases", "shop", *cases}):
+        raise ShelflifeError(f"params.yaml has no parameter {', '.join(unknown)}; wanted cases, shop and a block for each of {', '.join(cases)}")
+    if missing := [name for name in ("shop", *cases) if name not in data]:
+        raise ShelflifeError(f"params.yaml: the block {', '.join(missing)} is missing")
+    blocks = {case: _convert(data[case], Block, case) for case in cases}
+    return Params(cases, _convert(data["shop"], Shop, "shop"), blocks)
+
+
+def _convert(value: Any, wanted: Any, path: str) -> Any:
+    """The value as the wanted type, all the way down."""
+    if is_dataclass(wanted):
+        return _convert_block(value, wanted, path)
+    if wanted is timedelta:
+        try:
+            return duration(value)
+        except ValueError as error:
+            raise ShelflifeError(f"{path}: {error}") from None
+    origin = get_origin(wanted)
+    if origin is tuple:
+        if not isinstance(value, list | tuple) or not value:
+            raise ShelflifeError(f"{path}: wanted a list, got {value!r}")
+        return tuple(_convert(item, get_args(wanted)[0], f"{path}[{i}]") for i, item in enumerate(value))
+    if origin is UnionType:
+        return None if value is None else _convert(value, get_args(wanted)[0], path)
+    if wanted is Any:
+        return value
+    if origin is not None:
+        if not isinstance(value, Mapping):
+            raise ShelflifeError(f"{path}: wanted a mapping, got {value!r}")
+        return {name: _convert(item, get_args(wanted)[1], f"{path}.{name}") for name, item in value.items()}
+    if wanted is float and type(value) is int:
+        return float(value)
+    if type(value) is not wanted:
+        raise ShelflifeError(f"{path}: wanted {wanted.__name__}, got {value!r}")
+    return value
+
+
+def _convert_block(value: Any, wanted: Any, path: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise ShelflifeError(f"{path}: wanted a block with {', '.join(f.name for f in fields(wanted))}, got {value!r}")
+    names = {f.name for f in fields(wanted)}
+    if unknown := sorted(str(name) for name in set(value) - names):
+        raise ShelflifeError(f"{path} has no parameter {', '.join(unknown)}; it has {', '.join(sorted(names))}")
+    needed = {f.name for f in fields(wanted) if f.default is MISSING and f.default_factory is MISSING}
+    if missing := sorted(needed - set(value)):
+        raise ShelflifeError(f"{path}: the parameter {', '.join(missing)} is missing")
+    hints = get_type_hints(wanted)
+    return wanted(**{name: _convert(item, hints[name], f"{path}.{name}") for name, item in value.items()})

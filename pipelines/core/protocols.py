@@ -1,0 +1,48 @@
+"""The small protocols through which rooms meet: steps hand one room's object to another by argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipelines.core.event import Event
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Columns = Mapping[str, np.ndarray]
+
+
+class EventLog(Protocol):
+    """Append-only and bitemporal. An acknowledged event survives a kill and counts once, however often it is delivered."""
+
+    def append(self, events: Iterable[Event], *, arrived: int) -> list[int]:
+        """The events' offsets, in order; durable when it returns. A duplicate gets the offset it has already.
+
+        `arrived` is the clock (microseconds UTC); the log never goes back: the stored value is at least the last one's.
+        """
+
+    def read(self, *, after: int = 0, limit: int = 1000, kinds: Sequence[str] | None = None) -> list[Event]:
+        """Events with an offset above `after`, in offset order."""
+
+
+class FeatureReader(Protocol):
+    """Features as they are known at the moment of each ask."""
+
+    def read(self, asks: Sequence[Event]) -> tuple[Columns, int]:
+        """A column per feature, a row per ask (or per candidate, with `ask` and `candidate` columns), and the offset of the
+        log that they had seen."""
+
+
+class Scorer(Protocol):
+    """The code that serves, which is also the code that is judged."""
+
+    def score(self, columns: Columns) -> Any:
+        """Calibrated scores of feature columns: shape (rows,) or, for quantiles, (rows, levels)."""
+
+
+class Clock(Protocol):
+    """Where the time comes from: the wall, a simulated shop, or a test."""
+
+    def __call__(self) -> int:
+        """Now, in microseconds UTC; never less than the last answer."""
