@@ -1,0 +1,1 @@
+"""The verbs: the only place that touches the world and wires rooms together."""
