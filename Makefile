@@ -1,0 +1,52 @@
+# Everything a newcomer types. `make demo` and `make test` set up what they need.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
+RUN := .venv/bin/
+# One thread a process: LightGBM and TensorFlow fight over few cores unless told. Byte code is kept, or every start recompiles.
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= passive
+export TF_NUM_INTRAOP_THREADS ?= 1
+export TF_NUM_INTEROP_THREADS ?= 1
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export PYTHONDONTWRITEBYTECODE :=
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: help setup demo test test-slow lint results bench clean
+
+help: ## what can be typed
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/.ready ## install everything into .venv, from uv.lock
+
+.venv/.ready: pyproject.toml uv.lock
+	@command -v uv >/dev/null 2>&1 || test -x .uv/bin/uv || { echo "installing uv into .uv"; $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet uv; }
+	$$(command -v uv || echo .uv/bin/uv) sync --locked --all-extras --python 3.11
+	@touch $@
+
+demo: setup ## the whole story on this machine; stays up until Ctrl-C (EXIT=1: ends by itself)
+	$(RUN)python -m demo $(if $(EXIT),--exit,)
+
+test: setup ## the tests, in under 15 minutes on two cores
+	$(RUN)python -m pytest -m "not slow" -n 2 --dist loadfile
+
+test-slow: setup ## the slow suites: a real scheduler, kills, PostgreSQL, the demo
+	$(RUN)python -m pytest -m slow
+
+lint: setup ## style, types, import rules
+	$(RUN)ruff check .
+	$(RUN)ruff format --check .
+	$(RUN)mypy
+	$(RUN)lint-imports
+
+results: setup ## figures on public data into docs/results.md
+	$(RUN)python -m benchmarks.results
+
+bench: setup ## how fast, with peak memory
+	$(RUN)python -m benchmarks.speed
+
+clean: ## remove what the project made, the environment excepted
+	rm -rf .shelflife data models reports .pytest_cache .ruff_cache .mypy_cache .hypothesis
