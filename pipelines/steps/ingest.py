@@ -1,0 +1,122 @@
+"""ingest: a use case's events as they were known at its moment; or a source's events into the log."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.core.clock import day_of, iso
+from pipelines.core.errors import ShelflifeError
+from pipelines.steps.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipelines.core.contract import Contract
+    from pipelines.store.home import Home
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("case", nargs="?", help="the use case whose snapshot is taken")
+    parser.add_argument("--source", metavar="NAME", help="read a public dataset, or a kind of your own events, into the log")
+    parser.add_argument("--folder", type=Path, help="where the source's files lie (CSV, Parquet or JSON lines for your own)")
+    parser.add_argument("--download", action="store_true", help="fetch a public dataset from its publisher into --folder first")
+    parser.add_argument("--sql", metavar="QUERY", help="read your own events with this query instead")
+    parser.add_argument("--url", help="the database of --sql, as SQLAlchemy writes it")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    workspace = Workspace.here()
+    if args.source:
+        return read_source(workspace.home(create=True), args)
+    if not args.case:
+        raise ShelflifeError("wanted a use case or --source; see shelflife ingest --help")
+    return snapshot(workspace, workspace.home(), args.case)
+
+
+def snapshot(workspace: Workspace, home: Home, case: str) -> dict[str, Any]:
+    """Write data/<case>/events/<kind>.parquet: every event of the use case's kinds that had arrived by the moment.
+
+    Raises ShelflifeError when the landed partitions are not those that the moment names, or are not closed yet.
+    """
+    usecase, moment = workspace.case(case), workspace.moment(case)
+    if moment.as_of > home.landing.closed_until():
+        raise ShelflifeError(
+            f"{case}: the log is closed up to {iso(home.landing.closed_until())}, the moment is {iso(moment.as_of)}; "
+            "let the day end (shelflife stream lands it), or choose an earlier moment"
+        )
+    held = home.quarantine.held(usecase.kinds)
+    found = home.landing.digest(usecase.kinds, moment.as_of, held)
+    if found != moment.log:
+        raise ShelflifeError(
+            f"{case}: the moment names the log {moment.log[:12]}, this home holds {found[:12]}; "
+            f"bring the data (dvc pull) or write a new moment: shelflife learn moment {case} --as-of {iso(moment.as_of)}"
+        )
+    folder = workspace.events(case)
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = {kind: _write(kind, home, held, moment.as_of, folder) for kind in usecase.kinds}
+    text = ", ".join(f"{n:,} {kind}" for kind, n in counts.items())
+    return {"text": f"{case} as of {iso(moment.as_of)}: {text}", "events": counts}
+
+
+def _write(kind: str, home: Home, held: set[tuple[str, str]], as_of: int, folder: Path) -> int:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = home.landing.table(kind, as_of, held)
+    table = table.filter(pc.less_equal(table["arrived"], as_of))
+    pq.write_table(table, folder / f"{kind}.parquet", compression="zstd", write_page_checksum=True)
+    return table.num_rows
+
+
+def read_source(home: Home, args: argparse.Namespace) -> dict[str, Any]:
+    """Read a public dataset or the shop's own files into the log. Rows that break their contract go to quarantine."""
+    from pipelines.shop import readers
+    from pipelines.shop.contracts import CONTRACTS
+
+    if args.source in readers.NAMES:
+        if not args.folder:
+            raise ShelflifeError(f"wanted --folder, where the files of {args.source} lie (or shall be downloaded to)")
+        if args.download:
+            readers.download(args.source, args.folder)
+        batches: Iterable[tuple[str, pa.Table, list[Any]]] = readers.read(args.source, args.folder)
+    elif args.source in CONTRACTS:
+        batches = _own(args, CONTRACTS[args.source])
+    else:
+        raise ShelflifeError(f"there is no source {ascii(args.source)}; there are {', '.join([*readers.NAMES, *CONTRACTS])}")
+    return pour(home, batches)
+
+
+def _own(args: argparse.Namespace, contract: Contract) -> Iterable[tuple[str, pa.Table, list[Any]]]:
+    from pipelines.shop import readers
+
+    if args.sql:
+        if not args.url:
+            raise ShelflifeError("wanted --url with --sql, such as --url postgresql+psycopg2://shop@localhost/shop")
+        return readers.query(args.url, args.sql, contract)
+    if not args.folder:
+        raise ShelflifeError("wanted --folder with CSV, Parquet or JSON lines, or --sql with --url")
+    return readers.folder(args.folder, contract)
+
+
+def pour(home: Home, batches: Iterable[tuple[str, pa.Table, list[Any]]]) -> dict[str, Any]:
+    """Append tables to the log and put what broke its contract into quarantine; land the days that are over."""
+    from rich.progress import Progress
+
+    from pipelines.shop.contracts import CONTRACTS
+
+    read, broken = 0, 0
+    now = home.clock()()
+    with Progress(transient=True) as progress:
+        task = progress.add_task("events", total=None)
+        for kind, table, bad in batches:
+            read += home.log.append_table(kind, table)
+            for event, problems in bad:
+                home.quarantine.put(event, problems, now)
+            broken += len(bad)
+            progress.update(task, advance=table.num_rows)
+    home.landing.land(home.log, CONTRACTS, until=now)
+    closed = day_of(home.landing.closed_until())
+    return {"text": f"{read:,} events into the log, {broken:,} into quarantine; landed up to {closed}", "events": read, "quarantined": broken}
