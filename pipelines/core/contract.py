@@ -62,7 +62,7 @@ class Field:
             return f"{self.name}: wanted {self.wanted()}, got nothing" if self.required else None
         kind = TYPES[self.type]
         if kind is float and type(value) is int:
-            value = float(value)
+            value = float(value) if abs(value) < 2**1023 else math.inf  # an integer without end is no number of ours
         if type(value) is not kind:
             return f"{self.name}: wanted {self.wanted()}, got {type(value).__name__} {_short(value)}"
         if kind is float and not math.isfinite(value):

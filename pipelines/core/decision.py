@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -85,3 +88,23 @@ class Ranking:
 
 
 Answers = Probability | Quantiles | Ranking
+KINDS: dict[str, type[Answers]] = {"probability": Probability, "quantiles": Quantiles, "ranking": Ranking}
+
+
+def answers_to_dict(answers: Answers) -> dict[str, Any]:
+    """What is answered as plain JSON data, for the bundle: its kind and its settings."""
+    kind = next(name for name, made in KINDS.items() if isinstance(answers, made))
+    return {"kind": kind, **asdict(answers)}
+
+
+def answers_from_dict(data: Mapping[str, Any]) -> Answers:
+    """What `answers_to_dict` wrote, also after a turn through JSON. Raises ValueError for a kind that there is not."""
+    settings = {name: value for name, value in data.items() if name != "kind"}
+    if data.get("kind") == "probability":
+        cost = dict(settings["cost"])
+        return Probability(CostMatrix(**{**cost, "actions": tuple(cost["actions"])}))
+    if data.get("kind") == "quantiles":
+        return Quantiles(tuple(settings["levels"]), Newsvendor(**settings["cost"]))
+    if data.get("kind") == "ranking":
+        return Ranking(**settings)
+    raise ValueError(f"wanted answers of kind {', '.join(KINDS)}, got {data.get('kind')!r}")

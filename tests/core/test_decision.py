@@ -1,7 +1,9 @@
+import json
+
 import numpy as np
 import pytest
 
-from pipelines.core.decision import CostMatrix, Newsvendor, Quantiles
+from pipelines.core.decision import CostMatrix, Newsvendor, Probability, Quantiles, Ranking, answers_from_dict, answers_to_dict
 
 COST = CostMatrix(missed="amount_cents", review=300, wrong_block=1500)
 
@@ -31,3 +33,15 @@ def test_the_cheapest_order_is_the_critical_quantile():
 def test_quantile_levels_rise_and_hold_the_costs_own():
     with pytest.raises(ValueError, match="0.75"):
         Quantiles((0.1, 0.5, 0.9), Newsvendor("price_cents", 0.3, 0.1))
+
+
+@pytest.mark.parametrize(
+    "answers", [Probability(COST), Quantiles((0.1, 0.5, 0.75), Newsvendor("price_cents", 3.0, 1.0)), Ranking(k=5)]
+)
+def test_what_is_answered_survives_a_turn_through_json(answers):
+    assert answers_from_dict(json.loads(json.dumps(answers_to_dict(answers)))) == answers
+
+
+def test_a_kind_of_answer_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="probability, quantiles, ranking"):
+        answers_from_dict({"kind": "oracle"})

@@ -1,0 +1,208 @@
+"""Drift that matters: effect sizes against the same weekdays before, with thresholds that the past itself has set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipelines.core.clock import DAY, micros
+from pipelines.core.params import Monitor
+from pipelines.core.verdict import Finding
+from pipelines.evaluation.metrics import metric, statistics
+from pipelines.evaluation.paired import resample
+from pipelines.evaluation.statistic import Array, Labelled, nulls
+
+Columns = Mapping[str, Array]
+MOST_CATEGORIES = 20
+"""Categories beyond the reference's largest are one: each rare one would add its own noise."""
+SIGMAS = 5.0
+FEWEST_PAST = 4
+"""With fewer past windows the parameters' floor is the threshold."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Row masks: the window that is looked at, its reference (the same weekdays before it), and the reference cut into past
+    windows of the same length, oldest first."""
+
+    current: Array
+    reference: Array
+    past: tuple[Array, ...]
+
+
+def windows(ts: Array, monitor: Monitor, now: int) -> Windows:
+    """The windows that end at `now` (microseconds UTC). For labels, `now` is when the youngest mature label was asked for."""
+    length, start = micros(monitor.window), now - micros(monitor.window)
+    current = (ts >= start) & (ts < now)
+    weekdays = np.unique(_weekday(np.arange(start, now, DAY // 24)))
+    alike = np.isin(_weekday(ts), weekdays)
+    first = start - micros(monitor.reference)
+    edges = np.arange(start, first, -length)[::-1]
+    past = tuple((ts >= edge - length) & (ts < edge) & (ts >= first) & alike for edge in edges)
+    return Windows(current, (ts >= first) & (ts < start) & alike, past)
+
+
+def _weekday(ts: Array) -> Array:
+    return (ts // DAY + 3) % 7
+
+
+def psi(reference: Array, current: Array) -> float:
+    """Population stability index of two lists of counts; half a count is added to each, so that an empty bin is finite."""
+    p, q = _shares(reference), _shares(current)
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def jensen_shannon(reference: Array, current: Array) -> float:
+    """The Jensen-Shannon distance (the root of the divergence, base 2) of two lists of counts: 0 alike, 1 disjoint."""
+    p, q = reference / max(reference.sum(), 1), current / max(current.sum(), 1)
+    middle = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = np.where(p > 0, p * np.log2(p / middle), 0) + np.where(q > 0, q * np.log2(q / middle), 0)
+    return float(np.sqrt(max(parts.sum() / 2, 0.0)))
+
+
+def wasserstein(reference: Array, current: Array) -> float:
+    """How far the values must be moved on average, in standard deviations of the reference; where that never varied, the
+    share of values that now differ from it."""
+    from scipy.stats import wasserstein_distance
+
+    spread = float(reference.std())
+    if spread <= 1e-12 * max(1.0, float(np.abs(reference).max())):
+        return float(np.mean(current != reference[0]))
+    return float(wasserstein_distance(reference, current) / spread)
+
+
+def _shares(counts: Array) -> Array:
+    return (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
+
+
+def effect(kind: str, reference: Array, current: Array) -> float:
+    """The effect size between two samples of a column, nulls left out: normed Wasserstein for a number, PSI for a category.
+
+    NaN where either has no value at all.
+    """
+    reference, current = reference[~nulls(reference)], current[~nulls(current)]
+    if kind == "number":
+        reference, current = _finite(reference), _finite(current)
+    if not len(reference) or not len(current):
+        return float("nan")
+    return wasserstein(reference, current) if kind == "number" else psi(*category_counts(reference, current))
+
+
+def _finite(values: Array) -> Array:
+    values = values.astype(float)
+    return np.asarray(values[np.isfinite(values)])
+
+
+def category_counts(reference: Array, current: Array) -> tuple[Array, Array]:
+    """Counts of the reference's 20 largest categories in both samples, and last of all others together."""
+    names, counts = np.unique(reference.astype(str), return_counts=True)
+    kept = np.sort(names[np.argsort(-counts, kind="stable")][:MOST_CATEGORIES])
+    return _counts_of(kept, reference.astype(str)), _counts_of(kept, current.astype(str))
+
+
+def _counts_of(kept: Array, values: Array) -> Array:
+    place = np.minimum(np.searchsorted(kept, values), len(kept) - 1)
+    return np.bincount(np.where(kept[place] == values, place, len(kept)), minlength=len(kept) + 1).astype(float)
+
+
+def threshold(past: Sequence[float], floor: float) -> float:
+    """Median plus five robust standard deviations of what past windows showed, and at least the floor."""
+    seen = np.array([value for value in past if np.isfinite(value)])
+    if len(seen) < FEWEST_PAST:
+        return floor
+    middle = float(np.median(seen))
+    return max(floor, middle + SIGMAS * 1.4826 * float(np.median(np.abs(seen - middle))))
+
+
+def shifts(channel: str, columns: Columns, kinds: Mapping[str, str], seen: Windows, monitor: Monitor) -> list[Finding]:
+    """A finding a column of a channel (`features` or `predictions`): how far the window lies from its reference.
+
+    `kinds` says number, category or text; text is left to the model's own outputs. Too few rows is never an answer.
+    """
+    return [
+        _shift(f"{channel}: {name}", kinds.get(name, "number"), columns[name], seen, monitor)
+        for name in columns
+        if kinds.get(name, "number") != "text"
+    ]
+
+
+def _shift(name: str, kind: str, column: Array, seen: Windows, monitor: Monitor) -> Finding:
+    past = _past_effects(kind, column, seen, monitor.min_rows)
+    limit = threshold(past, monitor.drift)
+    wanted = f"an effect size below {limit:.3g} ({'set by ' + str(len(past)) + ' past windows' if limit > monitor.drift else 'the floor'})"
+    if too_few := few_rows(seen, monitor):
+        return Finding(name, "unsure", None, wanted, advice=too_few)
+    size = effect(kind, column[seen.reference], column[seen.current])
+    if not np.isfinite(size):
+        return Finding(name, "unsure", None, wanted, advice="no values to compare in the window or its reference")
+    return Finding(name, "fail" if size >= limit else "pass", size, wanted)
+
+
+def _past_effects(kind: str, column: Array, seen: Windows, min_rows: int) -> list[float]:
+    """What each past window shows against the rest of the reference: shifts that nobody minded."""
+    kept = [mask for mask in seen.past if mask.sum() >= min_rows]
+    return [effect(kind, column[seen.reference & ~mask], column[mask]) for mask in kept] if len(kept) >= FEWEST_PAST else []
+
+
+def few_rows(seen: Windows, monitor: Monitor) -> str:
+    """Why the window cannot be compared, or nothing."""
+    current, reference = int(seen.current.sum()), int(seen.reference.sum())
+    if min(current, reference) >= monitor.min_rows:
+        return ""
+    return f"wanted {monitor.min_rows} rows on both sides, got {current} in the window and {reference} in its reference"
+
+
+def predictions(scores: Array, seen: Windows, monitor: Monitor) -> list[Finding]:
+    """Drift of what the model says: of its score, or of each quantile."""
+    table = np.asarray(scores, float).reshape(len(scores), -1)
+    names = ["score"] if table.shape[1] == 1 else [f"quantile {i}" for i in range(table.shape[1])]
+    return shifts("predictions", dict(zip(names, table.T, strict=True)), {}, seen, monitor)
+
+
+@dataclass(frozen=True)
+class Realised:
+    """Rows whose labels are mature, with the champion's scores of them."""
+
+    rows: Labelled
+    scores: Array
+
+
+def performance(
+    name: str, now: Realised, before: Realised, monitor: Monitor, *, min_positives: int = 0, resamples: int = 1000, seed: int
+) -> Finding:
+    """Has the metric `name` fallen, on matured labels, against the reference, by `monitor.drop` and more than chance allows?
+
+    `observed` is the fall (more is worse) with its interval over independent units. `min_positives` of each label are needed
+    where the metric is about two classes. A large fall that chance may explain, or too few labels, is "cannot decide".
+    """
+    wanted, found = f"{name} fallen by less than {monitor.drop:g}", f"performance: {name}"
+    for span, side in ((now, "the window"), (before, "its reference")):
+        positives = int((span.rows.labels > 0).sum())
+        if span.rows.asks < monitor.min_rows or positives < min_positives:
+            seen = f"{span.rows.asks} mature labels with {positives} positives in {side}"
+            return Finding(found, "unsure", None, wanted, advice=f"wanted {monitor.min_rows} with {min_positives} positives, got {seen}")
+    orient = metric(name, now.rows.levels).orient
+    draws = [_draws(name, span, resamples, seed + i).map(orient) for i, span in enumerate((before, now))]
+    fall = (draws[0] - draws[1]).interval(0.025)
+    if not fall.known:
+        return Finding(found, "unsure", None, wanted, advice="the metric cannot be computed with confidence from these labels")
+    large = fall.estimate >= monitor.drop
+    status = "pass" if not large else "fail" if fall.low > 0 else "unsure"
+    return Finding(found, status, fall.estimate, wanted, fall.low, fall.high, fall.sure)  # type: ignore[arg-type]
+
+
+def _draws(name: str, span: Realised, resamples: int, seed: int) -> Any:
+    return resample(statistics([name], span.rows, span.scores), span.rows.units, resamples=resamples, seed=seed)[name]
+
+
+def persistent(looks: Sequence[Sequence[Finding]], monitor: Monitor) -> list[Finding]:
+    """The newest look's failures that failed in at least `persist` of the last `of` looks; `looks` is oldest first.
+
+    A look that could not decide counts neither for nor against.
+    """
+    recent = [{f.name for f in look if f.status == "fail"} for look in looks[-monitor.of :]]
+    return [f for f in (looks[-1] if looks else ()) if f.status == "fail" and sum(f.name in names for names in recent) >= monitor.persist]

@@ -1,0 +1,242 @@
+"""The gate: everything a challenger must show before it may answer, as findings; what cannot be shown is never a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pipelines.core.decision import Probability, Quantiles, Ranking
+from pipelines.core.params import Gate
+from pipelines.core.usecase import UseCase
+from pipelines.core.verdict import Finding, Verdict
+from pipelines.evaluation.calibration import expected_error, quantile_error
+from pipelines.evaluation.churn import churn
+from pipelines.evaluation.cost import has_cost, mean_cost
+from pipelines.evaluation.evidence import Evidence, Holdout
+from pipelines.evaluation.metrics import metric, statistics
+from pipelines.evaluation.paired import Draws, Interval, enough, resample, spend
+from pipelines.evaluation.slices import Part, judge_slices, parts
+from pipelines.evaluation.statistic import Labelled, Statistic
+
+MIN_SLICE_POSITIVES = 10
+"""A part of a slice is judged when it has so many rows of each label."""
+
+@dataclass(frozen=True)
+class Judgement:
+    """The findings, the names of those that must be there, and the metrics' figures that explain without deciding."""
+
+    findings: list[Finding]
+    required: list[str]
+    figures: dict[str, dict[str, float | None]]
+
+    def verdict(self, subject: str, facts: Mapping[str, Any] | None = None) -> Verdict:
+        """The verdict they add up to."""
+        return Verdict(subject, tuple(self.findings), tuple(self.required), facts or {})
+
+
+def required(case: UseCase, gate: Gate, *, champion: bool) -> list[str]:
+    """The names of the findings that must be there: from the declaration and the parameters alone, never from the evidence."""
+    probability = isinstance(case.answers, Probability)
+    names = ["looks", "rows", "answers differ", "floor", "better than the baseline"]
+    names += ["positives"] if probability and gate.min_positives else []
+    names += ["better: lower bound", "better: upper bound", "churn"] if champion else []
+    names += ["calibration"] if not isinstance(case.answers, Ranking) else []
+    names += ["cost"] if has_cost(case.answers) else []
+    return names + [f"slice: {column}" for column in case.slices] + ["latency", "size", "parity"]
+
+
+def judge(case: UseCase, gate: Gate, evidence: Evidence, *, seed: int) -> Judgement:
+    """Judge a challenger against the champion, or, where there is none yet, against the trivial baseline alone.
+
+    A pure function: the same evidence, parameters and seed give the same judgement. Raises ShelflifeError where the columns
+    do not fit together.
+    """
+    alpha = spend(gate.confidence, evidence.looks)
+    holdout = Holdout.of(case, evidence)
+    draws = _resample(case, gate, holdout, alpha, seed)
+    primary = metric(case.metrics[0], holdout.rows.levels)
+    value = {who: draws[f"{who} {primary.name}"].map(primary.orient) for who in holdout.scores}
+    findings = [
+        _looks(gate, evidence.looks), *_counts(case, gate, holdout), _differ(case, holdout),
+        _floor(gate, value["challenger"].interval(alpha)), _baseline((value["challenger"] - value["baseline"]).interval(alpha)),
+    ]  # fmt: skip
+    findings += _against_champion(case, gate, evidence, holdout, value, alpha) if "champion" in value else []
+    findings += _side_effects(case, gate, evidence, holdout, draws, alpha)
+    return Judgement(findings, required(case, gate, champion=evidence.champion is not None), _figures(case, holdout, draws, alpha))
+
+
+def _resample(case: UseCase, gate: Gate, holdout: Holdout, alpha: float, seed: int) -> dict[str, Draws]:
+    """All statistics of the judgement over the same draws of units."""
+    wanted: dict[str, Statistic] = {}
+    for who, scores in holdout.scores.items():
+        wanted |= {f"{who} {name}": made for name, made in statistics(case.metrics, holdout.rows, scores).items()}
+        if has_cost(case.answers):
+            wanted[f"{who} cost"] = mean_cost(case.answers, holdout.rows, scores, holdout.amounts)
+    if not isinstance(case.answers, Ranking):
+        error = quantile_error if isinstance(case.answers, Quantiles) else expected_error
+        wanted["calibration"] = error(holdout.rows, holdout.scores["challenger"])
+    for who, scores in holdout.compared.items():
+        for part in _judged_parts(case, gate, holdout):
+            made = statistics(case.metrics[:1], holdout.rows.part(part.mask), scores[part.mask])
+            wanted[f"{who} {part.name}"] = made[case.metrics[0]]
+    return resample(wanted, holdout.rows.units, resamples=enough(gate.resamples, alpha), seed=seed)
+
+
+def _judged_parts(case: UseCase, gate: Gate, holdout: Holdout) -> list[Part]:
+    """The parts of all slices that have enough asks and, for a probability, enough of both labels."""
+    found = [part for column, values in holdout.slices.items() for part in parts(column, values)]
+    return [part for part in found if _large(case, gate, holdout.rows.part(part.mask))]
+
+
+def _large(case: UseCase, gate: Gate, rows: Labelled) -> bool:
+    if not isinstance(case.answers, Probability):
+        return rows.asks >= gate.slice_rows
+    positives = int((rows.labels > 0).sum())
+    return len(rows.labels) >= gate.slice_rows and MIN_SLICE_POSITIVES <= positives <= len(rows.labels) - MIN_SLICE_POSITIVES
+
+
+def _looks(gate: Gate, looks: int) -> Finding:
+    spent = looks >= gate.looks
+    advice = "this holdout is retired; judge on newer matured labels" if spent else ""
+    return Finding("looks", "unsure" if spent else "pass", float(looks), f"fewer than {gate.looks} earlier looks at this holdout", advice=advice)
+
+
+def _counts(case: UseCase, gate: Gate, holdout: Holdout) -> list[Finding]:
+    """Enough labelled asks; for a probability, enough positives too."""
+    found = [_at_least("rows", holdout.rows.asks, gate.min_rows, "labelled asks")]
+    if isinstance(case.answers, Probability) and gate.min_positives:
+        found.append(_at_least("positives", int((holdout.rows.labels > 0).sum()), gate.min_positives, "positives"))
+    return found
+
+
+def _at_least(name: str, seen: int, least: int, what: str) -> Finding:
+    enough_seen = seen >= least
+    advice = "" if enough_seen else f"wait for {least - seen} more matured {what}"
+    return Finding(name, "pass" if enough_seen else "unsure", float(seen), f"at least {least} {what}", advice=advice)
+
+
+def _differ(case: UseCase, holdout: Holdout) -> Finding:
+    """A model that answers everybody alike knows nothing, whatever its metric says."""
+    scores = holdout.scores["challenger"]
+    wanted = "answers that differ between rows"
+    if not len(scores) or not np.isfinite(scores).all():
+        return Finding("answers differ", "unsure", None, wanted, advice="some scores are missing or no finite numbers")
+    table = scores.reshape(len(scores), -1)
+    if isinstance(case.answers, Ranking):
+        lowest, highest = np.full(holdout.rows.group.max() + 1, np.inf), np.full(holdout.rows.group.max() + 1, -np.inf)
+        np.minimum.at(lowest, holdout.rows.group, scores)
+        np.maximum.at(highest, holdout.rows.group, scores)
+        share = float(np.mean(highest > lowest))
+    else:
+        share = float(np.mean((table != table[0]).any(axis=1)))
+    return Finding("answers differ", "pass" if share > 0 else "fail", share, wanted)
+
+
+def _floor(gate: Gate, seen: Interval) -> Finding:
+    return _finding("floor", seen, f"at least {gate.floor:g}", passes=seen.estimate >= gate.floor, fails=seen.estimate < gate.floor)
+
+
+def _baseline(gain: Interval) -> Finding:
+    advice = "" if gain.low > 0 else "a trivial rule does as well; more labels or better features are needed"
+    return _finding("better than the baseline", gain, "lower bound above 0", passes=gain.low > 0, fails=gain.high <= 0, advice=advice)
+
+
+def _against_champion(
+    case: UseCase, gate: Gate, evidence: Evidence, holdout: Holdout, value: Mapping[str, Draws], alpha: float
+) -> list[Finding]:
+    """The pair of bounds that says promote, reject or inconclusive, and how many answers change for it."""
+    gain = (value["challenger"] - value["champion"]).interval(alpha)
+    bar, why = gate.margin, "better"
+    if evidence.upheld:
+        bar, why = -gate.inferior, f"no worse, as it is {' and '.join(evidence.upheld)}"
+    worse = gain.high < bar
+    lower = _finding("better: lower bound", gain, f"above {bar:g} ({why})", passes=gain.low > bar, fails=worse, advice=_needed(gain, bar, holdout.size))
+    upper = _finding("better: upper bound", gain, f"at least {bar:g} ({why})", passes=gain.high >= bar, fails=worse)
+    lower = replace(lower, observed=gain.low if gain.known else None)
+    upper = replace(upper, observed=gain.high if gain.known else None)
+    return [lower, upper, _churn(case, gate, evidence, holdout, proven=gain.known and gain.low > gate.margin)]
+
+
+def _needed(gain: Interval, bar: float, rows: int) -> str:
+    """How many labels would decide, if the estimate is right: the distance to the bound shrinks with the root of the rows."""
+    if not gain.known or gain.low > bar or gain.high < bar:
+        return ""
+    away = abs(gain.estimate - bar)
+    nearer = (gain.estimate - gain.low) if gain.estimate > bar else (gain.high - gain.estimate)
+    if away < nearer / 10:
+        return "too close to call: more labels would hardly decide"
+    return f"about {int(np.ceil(rows * (nearer / away) ** 2)):,} labelled rows would decide; there are {rows:,}"
+
+
+def _churn(case: UseCase, gate: Gate, evidence: Evidence, holdout: Holdout, *, proven: bool) -> Finding:
+    """Answers may change for a proven gain; for any other reason only a few may."""
+    challenger, champion = holdout.scores["challenger"], holdout.scores["champion"]
+    share = churn(case.answers, challenger, champion, group=holdout.rows.group, amounts=holdout.amounts)
+    wanted = f"at most {gate.churn:g} of the answers changed, or a proven gain"
+    if not np.isfinite(share):
+        return Finding("churn", "unsure", None, wanted, advice="some scores or amounts are missing")
+    status = "pass" if proven or share <= gate.churn else "fail" if evidence.upheld else "unsure"
+    return Finding("churn", status, share, wanted)  # type: ignore[arg-type]
+
+
+def _side_effects(
+    case: UseCase, gate: Gate, evidence: Evidence, holdout: Holdout, draws: Mapping[str, Draws], alpha: float
+) -> list[Finding]:
+    """Calibration, money, slices, budgets and the export's parity."""
+    found = []
+    if "calibration" in draws:
+        error = draws["calibration"].interval(alpha)
+        limit = gate.calibration
+        found.append(_finding("calibration", error, f"error of at most {limit:g}", passes=error.estimate <= limit, fails=error.low > limit))
+    if has_cost(case.answers):
+        found.append(_cost(holdout, draws, alpha))
+    found += judge_slices(case.slices, _gains(case, gate, holdout, draws), harm=gate.slice_harm, alpha=1 - gate.confidence)
+    found += [_budget("latency", evidence.latency_ms, gate.latency_ms, "ms"), _budget("size", evidence.size_mb, gate.size_mb, "MB")]
+    parity = evidence.parity
+    missing = Finding("parity", "unsure", None, "the exported model equals the trained one", advice="parity was not checked")
+    return [*found, replace(parity, name="parity") if parity else missing]
+
+
+def _cost(holdout: Holdout, draws: Mapping[str, Draws], alpha: float) -> Finding:
+    """Money saved per thousand answers, against whom it is compared with; a challenger must not provably cost more."""
+    saved = (draws[f"{holdout.other} cost"] - draws["challenger cost"]).map(lambda cents: cents * 10).interval(alpha)
+    return _finding("cost", saved, f"not provably dearer than the {holdout.other}; saving in currency units per 1,000 answers", passes=saved.high >= 0, fails=saved.high < 0)
+
+
+def _gains(case: UseCase, gate: Gate, holdout: Holdout, draws: Mapping[str, Draws]) -> dict[str, dict[str, Draws]]:
+    """The paired gain in each judged part of each slice that is there."""
+    orient = metric(case.metrics[0], holdout.rows.levels).orient
+    gains: dict[str, dict[str, Draws]] = {column: {} for column in holdout.slices}
+    for part in _judged_parts(case, gate, holdout):
+        gains[part.column][part.value] = draws[f"challenger {part.name}"].map(orient) - draws[f"{holdout.other} {part.name}"].map(orient)
+    return gains
+
+
+def _budget(name: str, seen: float | None, limit: float, unit: str) -> Finding:
+    wanted = f"at most {limit:g} {unit}"
+    if seen is None or not np.isfinite(seen):
+        return Finding(name, "unsure", None, wanted, advice=f"the {name} was not measured")
+    return Finding(name, "pass" if seen <= limit else "fail", float(seen), wanted)
+
+
+def _finding(name: str, seen: Interval, wanted: str, *, passes: bool, fails: bool, advice: str = "") -> Finding:
+    """A finding from an interval; unsure whenever estimate or bounds could not be computed."""
+    if not seen.known:
+        estimate = seen.estimate if np.isfinite(seen.estimate) else None
+        return Finding(name, "unsure", estimate, wanted, sure=seen.sure, advice="it cannot be computed with confidence from these rows")
+    status = "fail" if fails else "pass" if passes else "unsure"
+    return Finding(name, status, seen.estimate, wanted, seen.low, seen.high, seen.sure, advice)  # type: ignore[arg-type]
+
+
+def _figures(case: UseCase, holdout: Holdout, draws: Mapping[str, Draws], alpha: float) -> dict[str, dict[str, float | None]]:
+    """Every metric of everybody, and the challenger's oriented gain with its bounds; None where it is not defined."""
+    figures = {}
+    for name in case.metrics:
+        orient = metric(name, holdout.rows.levels).orient
+        gain = (draws[f"challenger {name}"].map(orient) - draws[f"{holdout.other} {name}"].map(orient)).interval(alpha)
+        row = {who: draws[f"{who} {name}"].value for who in holdout.scores} | {"gain": gain.estimate, "low": gain.low, "high": gain.high}
+        figures[name] = {key: float(number) if np.isfinite(number) else None for key, number in row.items()}
+    return figures

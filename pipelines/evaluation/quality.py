@@ -1,0 +1,168 @@
+"""Is the data itself broken: nulls, infinities, units, spellings, volume and freshness, before any talk of drift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pipelines.core.clock import iso, micros, spell
+from pipelines.core.params import Monitor
+from pipelines.core.verdict import Finding
+from pipelines.evaluation.drift import FEWEST_PAST, SIGMAS, Columns, Windows, few_rows, threshold, wasserstein
+from pipelines.evaluation.statistic import Array, nulls
+
+NULLS = 0.05
+"""So many more nulls than the past ever had are a fault (share of rows)."""
+UNSEEN = 0.5
+"""When so many rows carry categories never seen before, the encoding changed, not the world."""
+VOLUME = np.log(3.0)
+"""A window three times larger or smaller than past ones is a fault of the feed; a promotion is not."""
+FACTORS = (10.0, 100.0, 1000.0)
+SHARE = 0.02
+"""A change of unit is reported when it explains at least so many rows."""
+
+
+def quality(
+    columns: Columns, kinds: Mapping[str, str], ts: Array, seen: Windows, monitor: Monitor, *, now: int, freshness_us: int | None = None
+) -> list[Finding]:
+    """The channel of data quality: one finding a check, naming the worst columns, so that one fault is one alarm.
+
+    `freshness_us` is how old the newest row may be at `now`, defaults to the watch's window.
+    """
+    checks = {"null share": _null_jump, "infinite": _infinite, "constant": _constant, "unit change": unit_change, "spelling": _respelt}
+    wanted = {
+        "null share": f"at most {NULLS:g} above the past", "infinite": "no infinite numbers", "constant": "columns that vary still vary",
+        "unit change": "values in the past's unit", "spelling": f"fewer than {UNSEEN:.0%} unseen categories, none of them only respelt",
+    }  # fmt: skip
+    found = [_volume(seen, monitor), _fresh(ts, now, micros(monitor.window) if freshness_us is None else freshness_us)]
+    too_few = few_rows(seen, monitor)
+    for name, check in checks.items():
+        if too_few:
+            found.append(Finding(f"quality: {name}", "unsure", None, wanted[name], advice=too_few))
+            continue
+        faults = {c: check(column, kinds.get(c, "number"), seen) for c, column in columns.items()}
+        found.append(_worst(f"quality: {name}", {c: fault for c, fault in faults.items() if fault[0] > 0}, wanted[name]))
+    return found
+
+
+def _worst(name: str, faults: Mapping[str, tuple[float, str]], wanted: str) -> Finding:
+    """One finding from the faults by column: `observed` is the largest, the columns are named worst first."""
+    if not faults:
+        return Finding(name, "pass", 0.0, wanted)
+    order = sorted(faults, key=lambda column: -faults[column][0])
+    words = "; ".join(f"{column}: {faults[column][1]}" for column in order[:5])
+    more = f"; and {len(order) - 5} more" if len(order) > 5 else ""
+    return Finding(name, "fail", float(faults[order[0]][0]), wanted, advice=words + more)
+
+
+NO_FAULT = (0.0, "")
+
+
+def _null_jump(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
+    """How far the null share lies above the past's, when that is more than past windows and five points explain."""
+    null = nulls(column)
+    share, usual = float(null[seen.current].mean()), float(null[seen.reference].mean())
+    past = [float(null[mask].mean()) - usual for mask in seen.past if mask.any()]
+    jump = share - usual
+    return (jump, f"{share:.0%} nulls, {usual:.0%} before") if jump > threshold(past, NULLS) else NO_FAULT
+
+
+def _infinite(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
+    if column.dtype.kind != "f":
+        return NO_FAULT
+    share = float(np.isinf(column[seen.current]).mean())
+    return (share, f"{share:.1%} infinite") if share else NO_FAULT
+
+
+def _constant(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
+    """A column that took several values in every past window, and now takes one."""
+    varied = all(_distinct(column[mask]) > 1 for mask in seen.past if mask.any()) and _distinct(column[seen.reference]) > 1
+    return (1.0, "one value only") if kind != "text" and varied and _distinct(column[seen.current]) == 1 else NO_FAULT
+
+
+def _distinct(column: Array) -> int:
+    kept = column[~nulls(column)]
+    return len(np.unique(kept.astype(str) if kept.dtype == object else kept))
+
+
+def unit_change(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
+    """The share of rows that lie outside all that the past has seen, and inside it again once divided by a power of ten.
+
+    Cents for euros in all rows, or in those of one feed alone.
+    """
+    if kind != "number" or column.dtype.kind != "f":
+        return NO_FAULT
+    past, current = _nonzero(column[seen.reference]), _nonzero(column[seen.current])
+    if len(past) < 100 or len(current) < 100 or _spread(past) < 1e-9:
+        return NO_FAULT
+    before, after = np.log10(np.abs(past)), np.log10(np.abs(current))
+    best = max(((_explained(before, after, sign * np.log10(f)), sign, f) for f in FACTORS for sign in (1, -1)), key=lambda b: b[0])
+    share, sign, factor = best
+    words = f"{share:.0%} of the values look {'multiplied' if sign > 0 else 'divided'} by {factor:g}"
+    return (share, words) if share >= SHARE else NO_FAULT
+
+
+def _nonzero(column: Array) -> Array:
+    return np.asarray(column[np.isfinite(column) & (column != 0)])
+
+
+def _spread(values: Array) -> float:
+    return float(np.subtract(*np.quantile(np.log10(np.abs(values)), [0.75, 0.25])))
+
+
+def _explained(before: Array, after: Array, shift: float) -> float:
+    """The share of values that a change of unit explains; 0 where the past overlaps with its own shifted self too much to say."""
+    low, high = np.quantile(before, [0.005, 0.995])
+    outside = (after > high) if shift > 0 else (after < low)
+    back = after - shift
+    explained = outside & (back >= low) & (back <= high)
+    usual = float(((before > high) if shift > 0 else (before < low)).mean())
+    share = float(explained.mean()) - usual
+    if share < SHARE or explained.sum() < 0.8 * outside.sum():
+        return 0.0
+    # A mere growth also leaves the old range: the rows that moved must look like the past again once moved back.
+    moved, unmoved = wasserstein(before, after), wasserstein(before, np.where(explained, back, after))
+    return share if unmoved < 0.5 * moved else 0.0
+
+
+def _respelt(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
+    """Categories never seen before: most of the rows, or ones that differ from known ones by case and blanks alone."""
+    if kind != "category":
+        return NO_FAULT
+    past, current = column[seen.reference], column[seen.current]
+    known = set(past[~nulls(past)].astype(str))
+    names, counts = np.unique(current[~nulls(current)].astype(str), return_counts=True)
+    plain = {name.strip().casefold() for name in known}
+    total = max(int(counts.sum()), 1)
+    unseen = sum(int(n) for name, n in zip(names, counts, strict=True) if name not in known) / total
+    respelt = sum(int(n) for name, n in zip(names, counts, strict=True) if name not in known and name.strip().casefold() in plain) / total
+    if respelt >= SHARE:
+        return respelt, f"{respelt:.0%} of the rows spell known categories differently"
+    return (unseen, f"{unseen:.0%} of the rows carry unseen categories") if known and unseen >= UNSEEN else NO_FAULT
+
+
+def _volume(seen: Windows, monitor: Monitor) -> Finding:
+    """Rows of the window against past windows, as a ratio."""
+    name, wanted = "quality: volume", "between a third and three times the past's rows"
+    past = np.array([int(mask.sum()) for mask in seen.past])
+    rows, usual = int(seen.current.sum()), float(np.median(past)) if len(past) else 0.0
+    if not rows:
+        return Finding(name, "fail", 0.0, wanted, advice="the window is empty")
+    if usual < monitor.min_rows:
+        return Finding(name, "unsure", None, wanted, advice=f"past windows have {usual:.0f} rows, wanted {monitor.min_rows}")
+    away = np.abs(np.log(np.maximum(past, 1) / usual))
+    limit = max(VOLUME, float(np.median(away)) + SIGMAS * 1.4826 * float(np.median(np.abs(away - np.median(away))))) if len(past) >= FEWEST_PAST else VOLUME
+    return Finding(name, "fail" if abs(np.log(rows / usual)) > limit else "pass", rows / usual, wanted, advice=f"{rows} rows, {usual:.0f} before")
+
+
+def _fresh(ts: Array, now: int, freshness_us: int) -> Finding:
+    name = "quality: freshness"
+    from datetime import timedelta
+
+    wanted = f"the newest row at most {spell(timedelta(microseconds=freshness_us))} old"
+    past = ts[ts < now]
+    if not len(past):
+        return Finding(name, "fail", "no rows at all", wanted)
+    newest = int(past.max())
+    return Finding(name, "fail" if now - newest > freshness_us else "pass", iso(newest), wanted)

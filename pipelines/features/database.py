@@ -1,0 +1,175 @@
+"""Event tables in a locked-down DuckDB: what the generated SQL runs on. No file, no network, one connection, thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.core.contract import ENVELOPE
+from pipelines.core.errors import ShelflifeError
+from pipelines.core.feature import Counted, Label
+from pipelines.features import sql
+from pipelines.features.tiles import EMPTY, Window, by_window, columns_read
+
+Tables: TypeAlias = Mapping[str, "pa.Table | Sequence[Path]"]
+"""Per kind of event its table, or the Parquet files that hold it."""
+
+MANY = 2
+"""Where there are more than so many moments an event, min, max, first, last and distinct are worked out per change instead."""
+
+
+class Database:
+    """The events of some kinds as known at `as_of`. `by_offset`: visible means an offset up to the ask's `sees`, not arrival."""
+
+    def __init__(self, tables: Tables, fields: Mapping[str, Iterable[str]], *, as_of: int, by_offset: bool = False, threads: int = 1):
+        import duckdb
+
+        self._connection = duckdb.connect(config={"threads": threads, "enable_external_access": False, "preserve_insertion_order": True})
+        self._by_offset = by_offset
+        self.types: dict[str, dict[str, str]] = {}
+        self.raw: dict[str, pa.Table] = {}
+        self._repeated: set[str] = set()
+        for kind, wanted in fields.items():
+            self._load(kind, load(tables, kind, wanted, as_of))
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._connection.close()
+
+    def _load(self, kind: str, table: pa.Table) -> None:
+        names = [name for name in table.column_names if name not in ENVELOPE]
+        self.raw[kind] = table
+        self.types[kind] = {name: _sql_type(table.schema.field(name).type) for name in names}
+        self._register(f"raw {kind}", table.append_column("ordinal", pa.array(np.arange(len(table)))))
+        repeated = table["id"].combine_chunks().unique()
+        if len(repeated) < len(table):
+            self._repeated.add(kind)
+        make = sql.versions if kind in self._repeated else sql.unique_versions
+        self._connection.execute(make(kind, names, "offset" if self._by_offset else "arrived"))
+
+    def _register(self, name: str, table: pa.Table) -> None:
+        self._connection.register(name, table)
+
+    def first_versions(self, kind: str) -> pa.Table:
+        """One row an event, as it was when it was first known, by (ts, id)."""
+        order = 'ORDER BY arrived, "offset" NULLS LAST, ordinal'
+        once = f"QUALIFY row_number() OVER (PARTITION BY id {order}) = 1" if kind in self._repeated else ""
+        query = f"SELECT * EXCLUDE (ordinal) FROM {sql.quote(f'raw {kind}')} {once} ORDER BY ts, id"  # noqa: S608  quoted names
+        return self._connection.execute(query).to_arrow_table()
+
+    def counted(self, features: Sequence[Counted], kind: str, asks: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """A column per feature, a row per ask, float64 (or objects, for the first or last of a category).
+
+        `asks` are columns: id, ts, every key that is looked up and, by offset, `sees`.
+        """
+        rows = len(asks["ts"])
+        found: dict[str, np.ndarray] = {}
+        self._register("asks", pa.table({"row": np.arange(rows), **asks}))
+        for window, group in by_window(features).items():
+            self._check(group, asks)
+            for query in self._queries(window, group, kind, rows):
+                found |= self._run(query, group, rows)
+        return {feature.name: found[feature.name] for feature in features}
+
+    def label(self, label: Label, kind: str, asks: Mapping[str, Any]) -> np.ndarray:
+        """The label of each ask as it is known now, not yet turned into 1 or 0; null as in the definition."""
+        types = self.types[label.of]
+        if problem := sql.problems(label.of, label.how.how, label.how.field, types):
+            raise ShelflifeError(problem)
+        rows = len(asks["ts"])
+        self._register("asks", pa.table({"row": np.arange(rows), **asks}))
+        answer = self._connection.execute(sql.label(label, kind, types)).to_arrow_table()
+        return _scatter(answer, "label", rows, EMPTY.get(label.how.how, np.nan))
+
+    def _check(self, group: Sequence[Counted], asks: Mapping[str, Any]) -> None:
+        for feature in group:
+            types = self.types[feature.of]
+            problem = sql.problems(feature.of, feature.how.how, feature.how.field, types)
+            key = feature.key or feature.by
+            if not problem and _sql_type(asks[key].type) != types[feature.by]:
+                problem = f"wanted a key {key} of {feature.of}.{feature.by}'s type {types[feature.by]}, got {asks[key].type}"
+            if problem:
+                raise ShelflifeError(f"feature {feature.name}: {problem}; correct its definition")
+
+    def _queries(self, window: Window, group: Sequence[Counted], kind: str, rows: int) -> list[str]:
+        """The SQL of one window's features: by steps where that is exact, by pairs or changes for the rest."""
+        types = self.types[window.of]
+        own = window.of == kind
+        if self._by_offset or (own and window.of in self._repeated):
+            return [sql.pairs(window, group, types, by_offset=self._by_offset, own=own)]
+        sums = [f for f in group if sql.additive(f, types)]
+        rest = [f for f in group if not sql.additive(f, types)]
+        queries = [sql.steps(window, sums, types)] if sums else []
+        if rest and rows > MANY * len(self.raw[window.of]):
+            return [*queries, sql.changes(window, rest, types)]
+        return [*queries, sql.pairs(window, rest, types, by_offset=False, own=own)] if rest else queries
+
+    def _run(self, query: str, group: Sequence[Counted], rows: int) -> dict[str, np.ndarray]:
+        answer = self._connection.execute(query).to_arrow_table()
+        asked = [feature for feature in group if feature.name in answer.column_names]
+        return {f.name: _scatter(answer, f.name, rows, EMPTY.get(f.how.how, np.nan)) for f in asked}
+
+
+def load(tables: Tables, kind: str, fields: Iterable[str], as_of: int) -> pa.Table:
+    """The events of a kind that had arrived by as_of: envelope and fields, or every field where an id occurs more than once
+    (two versions may differ in a field that nobody asked for). Raises ShelflifeError, naming the kind or field that is missing."""
+    import pyarrow.compute as pc
+
+    if kind not in tables:
+        raise ShelflifeError(f"wanted a table of {kind} events, got tables of {', '.join(sorted(tables)) or 'nothing'}; ingest that kind too")
+    wanted = [*ENVELOPE, *sorted(set(fields))]
+    table = _read(tables[kind], kind, wanted)
+    if pc.count_distinct(table["id"]).as_py() < len(table):
+        table = _read(tables[kind], kind, None)
+    if missing := [name for name in wanted if name not in table.column_names]:
+        raise ShelflifeError(f"the {kind} events have no column {', '.join(missing)}; they have {', '.join(table.column_names)}")
+    return table.filter(pc.less_equal(table["arrived"], as_of))
+
+
+def _read(source: pa.Table | Sequence[Path], kind: str, columns: Sequence[str] | None) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    if isinstance(source, pa.Table):
+        present = [name for name in columns or source.column_names if name in source.column_names]
+        return source.select(present)
+    if not source:
+        raise ShelflifeError(f"wanted at least one Parquet file of {kind} events, got none; an empty day is a file without rows")
+    tables = []
+    for path in source:
+        present = [name for name in pq.read_schema(path).names if columns is None or name in columns]
+        tables.append(pq.read_table(path, columns=present, page_checksum_verification=True))
+    table = pa.concat_tables(tables, promote_options="permissive")
+    return table.select([name for name in columns or table.column_names if name in table.column_names])
+
+
+def fields_needed(features: Iterable[Counted], label: Label | None = None) -> dict[str, set[str]]:
+    """Per kind, the fields that the features and the label read."""
+    needed = {kind: set(fields) for kind, fields in columns_read(features).items()}
+    if label:
+        needed.setdefault(label.of, set()).update({label.by} | ({label.how.field} if label.how.field else set()))
+    return needed
+
+
+def _scatter(answer: pa.Table, name: str, rows: int, empty: float) -> np.ndarray:
+    """The answer's column at its rows; elsewhere what an empty window gives."""
+    at, values = answer["row"].to_numpy(), answer[name]
+    if pa.types.is_string(values.type):
+        column = np.full(rows, None, dtype=object)
+        column[at] = values.to_numpy()
+        return column
+    column = np.full(rows, empty, dtype=np.float64)
+    column[at] = values.cast(pa.float64()).fill_null(np.nan).to_numpy()
+    return column
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    """DuckDB's name of the Arrow type, for the few types that an event table has."""
+    names = {pa.int64(): "BIGINT", pa.float64(): "DOUBLE", pa.bool_(): "BOOLEAN", pa.string(): "VARCHAR", pa.large_string(): "VARCHAR"}
+    return "VARCHAR[]" if pa.types.is_list(kind) else names.get(kind, str(kind))

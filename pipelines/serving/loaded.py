@@ -1,0 +1,115 @@
+"""A released bundle, ready to answer: its own contract, features, model and golden requests, all from bytes that were checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.core.contract import Contract
+from pipelines.core.decision import Answers, answers_from_dict
+from pipelines.core.errors import ShelflifeError
+from pipelines.serving import answers, golden, predictions
+from pipelines.serving.champion import Champion
+from pipelines.serving.schema import Asks
+from pipelines.serving.scorer import Calibration, Encoder, OnnxScorer
+
+if TYPE_CHECKING:
+    from pipelines.core.event import Event
+    from pipelines.core.protocols import FeatureReader
+    from pipelines.core.release import Bundle
+
+Files = Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The other rooms, by argument. `open_bundle` returns bytes checked against the digest it was asked for, or raises.
+
+    `make_fallback` makes a reader that needs no store: it answers, degraded, while the features' store is away.
+    """
+
+    open_bundle: Callable[[str], tuple[Bundle, Files]]
+    encoder_from: Callable[[Files], Encoder]
+    calibration_from: Callable[[Files], Calibration]
+    make_reader: Callable[[Files], FeatureReader]
+    make_fallback: Callable[[Files], FeatureReader] | None = None
+
+    def scorer(self, files: Files) -> OnnxScorer:
+        return OnnxScorer(files, encoder=self.encoder_from(files), calibration=self.calibration_from(files))
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answers to one request, the predictions that trace them, the release they came from, and what was away meanwhile."""
+
+    champion: Champion
+    answers: list[answers.Answer]
+    predictions: list[Event]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A bundle in memory. One object answers a whole request, so no answer mixes two releases."""
+
+    usecase: str
+    contract: Contract
+    answers: Answers
+    asks: Asks = field(repr=False)
+    response: type = field(repr=False)
+    scorer: OnnxScorer = field(repr=False)
+    reader: FeatureReader = field(repr=False)
+    fallback: FeatureReader | None = field(repr=False)
+    typical: Any = field(repr=False)
+
+    def answer(self, champion: Champion, asks: Sequence[Event], request: str, now: int, away: tuple[str, ...] = ()) -> Answered:
+        """The answers at `now`; `away` is what is known to be away already.
+
+        Raises ShelflifeError when neither the features' store nor a fallback can be read.
+        """
+        columns, seen, missing = self._read(asks)
+        scores, patched = answers.finite(self.scorer.score(columns), self.typical)
+        names = [f"{request}.{i}" for i in range(len(asks))]
+        found, rows = answers.shape(self.answers, asks, names, columns, scores)
+        reasons = (*away, *missing, *("score",) * patched)
+        known = [predictions.inputs(columns, mine, ask.ts) for ask, mine in zip(asks, rows, strict=True)]
+        told = predictions.events(champion, asks, found, known, request=request, seen=seen, degraded=bool(reasons), now=now)
+        return Answered(champion, found, told, reasons)
+
+    def respond(self, answered: Answered, away: tuple[str, ...] = ()) -> Any:
+        """The typed response; `away` is what failed after the answers were made."""
+        champion, reasons = answered.champion, list(dict.fromkeys((*answered.reasons, *away)))
+        request = answered.predictions[0].body["request_id"]
+        return self.response(
+            request, champion.case, champion.release, champion.bundle, champion.epoch, bool(reasons), reasons, answered.answers
+        )
+
+    def _read(self, asks: Sequence[Event]) -> tuple[Mapping[str, np.ndarray], int | None, tuple[str, ...]]:
+        try:
+            columns, seen = self.reader.read(asks)
+        except Exception as error:  # whatever the store raises, the shop gets its answer
+            if self.fallback is None:
+                raise ShelflifeError("the features cannot be read; is `shelflife stream` running on this home?") from error
+            columns, _ = self.fallback.read(asks)
+            return columns, None, ("features",)
+        return columns, seen, ()
+
+
+def load(case: str, digest: str, parts: Parts) -> Loaded:
+    """The bundle, its golden requests answered. Raises ShelflifeError where it is not what was judged; nothing is swapped then."""
+    bundle, files = parts.open_bundle(digest)
+    if bundle.digest != digest or bundle.usecase != case:
+        raise ShelflifeError(f"wanted the bundle {digest[:12]} of {case}, got {bundle.digest[:12]} of {bundle.usecase}")
+    contract = Contract.from_dict(json.loads(files["contract.json"]))
+    kind = answers_from_dict(json.loads(files["answers.json"]))
+    answers.check(kind, contract)
+    scorer = parts.scorer(files)
+    scores = golden.check(scorer, files)
+    fallback = parts.make_fallback(files) if parts.make_fallback else None
+    response = answers.response_type(case, kind)
+    typical = np.median(scores, axis=0)
+    return Loaded(case, contract, kind, Asks(contract), response, scorer, parts.make_reader(files), fallback, typical)

@@ -1,0 +1,147 @@
+"""The epoch watcher: a promotion or a rollback is picked up within a second, without losing or mixing a request."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from pipelines.serving.champion import Champion
+from pipelines.serving.loaded import Loaded, Parts, load
+
+POLL = 0.2
+"""Seconds between two looks at the epoch."""
+
+STALE = 1.0
+"""Seconds without a look that succeeded after which answers say that the state is away."""
+
+RETRY = 5.0
+"""Seconds until a release that could not be loaded is tried again."""
+
+Pair = tuple[Champion, Loaded]
+
+
+class Champions:
+    """What answers now. The new bundle is loaded and has answered its golden requests before it takes over in one assignment;
+    the bundle before it stays warm. Nothing that fails here takes an answer away: the last good release goes on."""
+
+    def __init__(
+        self, champions: Callable[[], Mapping[str, Champion]], epoch: Callable[[], int], parts: Parts, remembered: Path | None = None
+    ) -> None:
+        self._champions = champions
+        self._epoch = epoch
+        self._parts = parts
+        self._remembered = remembered
+        self._serving: dict[str, Pair] = {}
+        self._warm: dict[str, Loaded] = {}
+        self._seen: int | None = None
+        self._looked = -STALE
+        self._failed: dict[str, str] = {}
+        self._missing: frozenset[str] = frozenset()
+        self._retry_at = 0.0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def serving(self) -> Mapping[str, Pair]:
+        """The champion and its loaded bundle by use case. Take it once a request: it is replaced, never changed."""
+        return self._serving
+
+    @property
+    def warm(self) -> tuple[str, ...]:
+        """The digests of the bundles that are loaded."""
+        return tuple(self._warm)
+
+    @property
+    def unanswered(self) -> frozenset[str]:
+        """Use cases that have a release, none of which could be loaded."""
+        return frozenset(self._failed) - frozenset(self._serving)
+
+    def troubles(self, case: str) -> tuple[str, ...]:
+        """What is away: `state` (the releases cannot be looked up, or have lost this case), `release` (a newer one does not load)."""
+        away = time.monotonic() - self._looked > STALE or case in self._missing
+        return ("state",) * away + ("release",) * (case in self._failed)
+
+    def why(self, case: str) -> str:
+        """Why the newest release of the use case does not answer; empty when it does."""
+        return self._failed.get(case, "")
+
+    def start(self) -> None:
+        """Load what answers now, or what answered last if that cannot be looked up, and begin to watch."""
+        if not self.look():
+            self._recall()
+        self._thread = threading.Thread(target=self._run, name="champions", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread:
+            self._thread.join(10)
+
+    def look(self) -> bool:
+        """Look at the epoch once and take over what is new. False when the state could not be read."""
+        try:
+            epoch = self._epoch()
+            if epoch != self._seen or (self._failed and time.monotonic() >= self._retry_at):
+                self._take_over(self._champions())
+                self._seen = epoch
+        except Exception:  # whatever the state raises, the last good releases answer
+            return False
+        self._looked = time.monotonic()
+        return True
+
+    def _run(self) -> None:
+        while not self._stop.wait(POLL):
+            self.look()
+
+    def _take_over(self, champions: Mapping[str, Champion]) -> None:
+        self._missing = frozenset(self._serving) - frozenset(champions)
+        failed = {}
+        for case, champion in sorted(champions.items()):
+            try:
+                loaded = self._load(case, champion.bundle)
+            except Exception as error:  # a release that does not load must not take the others, or its predecessor, along
+                failed[case] = f"{type(error).__name__}: {error}"[:500]
+                continue
+            self._serving = {**self._serving, case: (champion, loaded)}
+        self._failed, self._retry_at = failed, time.monotonic() + RETRY
+        self._keep_warm(champions)
+        self._remember()
+
+    def _load(self, case: str, bundle: str) -> Loaded:
+        if bundle not in self._warm:
+            self._warm[bundle] = load(case, bundle, self._parts)
+        return self._warm[bundle]
+
+    def _keep_warm(self, champions: Mapping[str, Champion]) -> None:
+        """Load what a rollback would return to, and let go what it would not."""
+        wanted = {champion.bundle for champion, _ in self._serving.values()}
+        for case, champion in champions.items():
+            if champion.previous is not None:
+                with contextlib.suppress(Exception):  # a predecessor that is gone is the registry's matter
+                    self._load(case, champion.previous)
+                wanted.add(champion.previous)
+        self._warm = {digest: loaded for digest, loaded in self._warm.items() if digest in wanted}
+
+    def _remember(self) -> None:
+        """Write down what answers, so that a start without the state finds the last good releases."""
+        if self._remembered is None:
+            return
+        rows = [asdict(champion) for champion, _ in self._serving.values()]
+        half = self._remembered.with_suffix(".half")
+        with contextlib.suppress(OSError):  # a full disk costs the memory of it, not the answers
+            half.write_text(json.dumps(rows))
+            os.replace(half, self._remembered)
+
+    def _recall(self) -> None:
+        """Serve what was written down. The bundles' bytes are checked against their digests as ever."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            rows = json.loads(self._remembered.read_bytes()) if self._remembered else []
+            for champion in (Champion(**row) for row in rows):
+                with contextlib.suppress(Exception):
+                    self._serving = {**self._serving, champion.case: (champion, self._load(champion.case, champion.bundle))}

@@ -1,0 +1,131 @@
+"""What can go wrong, or just change, in the simulated shop: small values that say themselves in words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from pipelines.core.errors import ShelflifeError
+from pipelines.shop.contracts import CONTRACTS, SIMULATED
+
+LONGEST_DELAY = 30
+"""Days that a feed may be held back at most: the simulator looks back no further."""
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One thing that happens to the shop on `days` days from `first_day` on (0 is the first simulated day).
+
+    `kind` and `field` name the feed and the column that is hit, `category` the shelf; `size` is how much (a factor, a share,
+    a number of days: each maker below says which). Use the makers: they know what fits together.
+    """
+
+    name: str
+    first_day: int
+    days: int
+    kind: str = ""
+    field: str = ""
+    category: str = ""
+    size: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in SENTENCES:
+            raise ShelflifeError(f"there is no incident {ascii(self.name)}; there are {', '.join(sorted(SENTENCES))}")
+        if self.first_day < 0 or self.days < 1:
+            raise ShelflifeError(f"{self.name}: wanted a first day of 0 or later and 1 day or more, got {self.first_day} and {self.days}")
+        if self.kind and self.kind not in SIMULATED:
+            raise ShelflifeError(f"{self.name}: wanted a feed of {', '.join(SIMULATED)}, got {ascii(self.kind)}")
+        if self.field and self.field not in {field.name for field in CONTRACTS[self.kind].fields}:
+            raise ShelflifeError(f"{self.name}: {self.kind} has no field {ascii(self.field)}")
+        if self.held_back > LONGEST_DELAY:
+            raise ShelflifeError(f"{self.name}: wanted a delay of at most {LONGEST_DELAY} days, got {self.held_back}")
+
+    @property
+    def until(self) -> int:
+        """The first day on which it is over."""
+        return self.first_day + self.days
+
+    @property
+    def held_back(self) -> int:
+        """How many days later than usual an event may arrive because of it."""
+        return {"late_partition": int(self.size), "label_outage": self.days}.get(self.name, 0)
+
+    def covers(self, day: int) -> bool:
+        return self.first_day <= day < self.until
+
+    def __str__(self) -> str:
+        when = f"day {self.first_day}" if self.days == 1 else f"days {self.first_day} to {self.until - 1}"
+        return f"{self.name}, {when}: {SENTENCES[self.name].format(**asdict(self))}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The incident as plain JSON data."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Incident:
+        """The incident that `to_dict` wrote, or that a person wrote by name; what is not said is as the maker would have it."""
+        unknown = set(data) - {field.name for field in fields(Incident)}
+        if unknown or not {"name", "first_day"} <= set(data):
+            raise ShelflifeError(f"wanted an incident with name, first_day and perhaps {FREE}, got {', '.join(sorted(data))}")
+        usual = MAKERS[data["name"]](data["first_day"]).to_dict() if data["name"] in MAKERS else {"days": 1}
+        return Incident(**{**usual, **data})
+
+
+SENTENCES = {
+    "unit_bug": "{field} of every {kind} is sent {size:g} times too large",
+    "null_column": "{field} of every {kind} is missing",
+    "late_partition": "every {kind} arrives {size:g} days late",
+    "promotion_week": "everything in {category} is {size:.0%} cheaper, and announced",
+    "new_category": "a category that was never seen before, {category}, is on sale",
+    "concept_change": "{size:.0%} of the fraud follows a new pattern",
+    "label_outage": "no {kind} comes through; all of them arrive when it ends",
+    "bot_attack": "robots view {size:g} times as many items as the customers do",
+}
+FREE = "days, kind, field, category, size"
+
+
+def unit_bug(first_day: int, days: int = 1, *, kind: str = "payment", field: str = "amount_cents", factor: float = 100) -> Incident:
+    """A feed sends amounts in the wrong unit: `factor` times too large. Nothing in the shop has changed."""
+    return Incident("unit_bug", first_day, days, kind, field, size=factor)
+
+
+def null_column(first_day: int, days: int = 1, *, kind: str = "payment", field: str = "country") -> Incident:
+    """A feed sends a column empty."""
+    return Incident("null_column", first_day, days, kind, field)
+
+
+def late_partition(first_day: int, days: int = 1, *, kind: str = "purchase", delay: int = 3) -> Incident:
+    """What happened on these days arrives `delay` days late; the days themselves look (nearly) empty until then."""
+    return Incident("late_partition", first_day, days, kind, size=delay)
+
+
+def promotion_week(first_day: int, days: int = 7, *, category: str = "toys", discount: float = 0.3) -> Incident:
+    """A whole shelf is cheaper and sells more: a harmless shift that everybody knows of."""
+    return Incident("promotion_week", first_day, days, category=category, size=discount)
+
+
+def new_category(first_day: int, days: int = 10_000) -> Incident:
+    """The shop begins to sell a category it never had."""
+    return Incident("new_category", first_day, days, category="pets")
+
+
+def concept_change(first_day: int, days: int = 10_000, *, share: float = 0.5) -> Incident:
+    """The fraudsters change their ways: this share of the fraud follows a new pattern. Ordinary payments stay as they were."""
+    return Incident("concept_change", first_day, days, size=share)
+
+
+def label_outage(first_day: int, days: int = 7, *, kind: str = "chargeback") -> Incident:
+    """A label's feed is silent; what it held back arrives when the outage ends."""
+    return Incident("label_outage", first_day, days, kind)
+
+
+def bot_attack(first_day: int, days: int = 2, *, factor: float = 3.0) -> Incident:
+    """Robots walk through the catalogue: `factor` times as many views as the customers make."""
+    return Incident("bot_attack", first_day, days, size=factor)
+
+
+MAKERS = {
+    maker.__name__: maker
+    for maker in (unit_bug, null_column, late_partition, promotion_week, new_category, concept_change, label_outage, bot_attack)
+}
+"""Every incident's maker by its name."""
