@@ -96,7 +96,7 @@ with DAG(
         for stage in edges
     }
     for stage, before in edges.items():
-        [stages[other] for other in sorted(before)] or [opened] >> stages[stage]
+        ([stages[other] for other in sorted(before)] or [opened]) >> stages[stage]
     recorded = verb("record", 'learn record --run "$RUN" --json -- "$CASE"', env=OPENED)
     [stages[s] for s in edges if not any(s in before for before in edges.values())] >> recorded
 

@@ -37,9 +37,8 @@ def verb(task_id: str, words: str, *, minutes: float = 30, env: Mapping[str, str
         bash_command=f'exec "${{SHELFLIFE_PYTHON:-python}}" -m pipelines {words}',
         env=dict(env or {}),
         append_env=True,
-        output_processor=json.loads,
         execution_timeout=timedelta(minutes=minutes),
-        **{"cwd": str(ROOT), "pool": "default_pool", **RETRY, **options},
+        **{"cwd": str(ROOT), "output_processor": json.loads, "pool": "default_pool", **RETRY, **options},
     )
 
 

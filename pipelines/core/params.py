@@ -64,7 +64,7 @@ class LabelWindow:
 class Split:
     """How much history trains, validates and judges, back from the last mature label; a gap of the label's delay lies between.
 
-    `sample` keeps this share of the asks of the training part (by hash of the unit), for a large shop on a small machine.
+    `sample` keeps this share of the units (customers, sessions; by hash) in every part, for a large shop on a small machine.
     """
 
     train: timedelta

@@ -13,7 +13,8 @@ from pipelines.evaluation.statistic import Array
 
 def churn(answers: Answers, challenger: Array, champion: Array, *, group: Array, amounts: Any = None) -> float:
     """The share of answers that change: another action, another whole number of units, or, for a ranking, the mean share of
-    the first k items of an ask that are replaced. NaN where a score or a needed amount is missing."""
+    the first k items of an ask that are replaced. NaN where a score or a needed amount is missing.
+    """
     if not len(challenger) or not (np.isfinite(challenger).all() and np.isfinite(champion).all()):
         return float("nan")
     if isinstance(answers, Probability):

@@ -51,7 +51,8 @@ class Entry:
 @dataclass(frozen=True)
 class State:
     """What the journal adds up to. `flying` is the run that is under way; `judged` one that passed and waits for its promotion
-    or a person's no. `rejections` and `crashes` count in a row."""
+    or a person's no. `rejections` and `crashes` count in a row.
+    """
 
     now: int = 0
     seen: frozenset[str] = frozenset()
@@ -72,7 +73,8 @@ class State:
 @dataclass(frozen=True)
 class Decision:
     """What to do: `start` a run or not, whether a person must be asked, why, and the entries to append in the same
-    transaction as the deed."""
+    transaction as the deed.
+    """
 
     start: bool
     reason: str
@@ -82,7 +84,8 @@ class Decision:
 
 def fold(journal: Sequence[Entry]) -> State:
     """The state that the journal adds up to. An entry that makes no sense in its state (a duplicate, a late word of a run that
-    is no longer under way) changes nothing but the clock."""
+    is no longer under way) changes nothing but the clock.
+    """
     state = State()
     for entry in journal:
         state = _step(state, entry)
@@ -114,7 +117,9 @@ def _end(state: State, entry: Entry) -> State:
     if entry.name == "finished" and state.flying and entry.verdict == "pass":
         return replace(state, flying=None, judged=entry.run, crashes=0)
     if entry.name == "rejected" or (entry.name == "finished" and state.flying):
-        return replace(state, flying=None, judged=None, ended=state.now, rejections=state.rejections + 1, crashes=0)
+        # An inconclusive challenger keeps the champion, but is no sign that learning is broken.
+        rejections = state.rejections + (entry.verdict != "unsure")
+        return replace(state, flying=None, judged=None, ended=state.now, rejections=rejections, crashes=0)
     return state
 
 
@@ -145,7 +150,11 @@ def _note(state: State, event: Entry, params: Retrain) -> Decision:
     if replace(after, now=0) == replace(state, now=0):
         return Decision(False, f"{event.name} changes nothing now")
     opened = _open(after, params) and not _open(state, params)
-    words = f"{after.rejections} challengers in a row were rejected: a person decides what next" if opened else f"{event.name} noted"
+    words = (
+        f"{after.rejections} challengers in a row were rejected: a person decides what next"
+        if opened
+        else f"{event.name} noted"
+    )
     return Decision(False, words, (event,), ask_person=opened)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.core.clock import DAY, micros
 from pipelines.core.params import Monitor
-from pipelines.core.verdict import Finding
+from pipelines.core.verdict import Finding, Status
 from pipelines.evaluation.metrics import metric, statistics
 from pipelines.evaluation.paired import resample
 from pipelines.evaluation.statistic import Array, Labelled, nulls
@@ -26,7 +26,8 @@ FEWEST_PAST = 4
 @dataclass(frozen=True)
 class Windows:
     """Row masks: the window that is looked at, its reference (the same weekdays before it), and the reference cut into past
-    windows of the same length, oldest first."""
+    windows of the same length, oldest first.
+    """
 
     current: Array
     reference: Array
@@ -66,7 +67,8 @@ def jensen_shannon(reference: Array, current: Array) -> float:
 
 def wasserstein(reference: Array, current: Array) -> float:
     """How far the values must be moved on average, in standard deviations of the reference; where that never varied, the
-    share of values that now differ from it."""
+    share of values that now differ from it.
+    """
     from scipy.stats import wasserstein_distance
 
     spread = float(reference.std())
@@ -184,15 +186,17 @@ def performance(
         positives = int((span.rows.labels > 0).sum())
         if span.rows.asks < monitor.min_rows or positives < min_positives:
             seen = f"{span.rows.asks} mature labels with {positives} positives in {side}"
-            return Finding(found, "unsure", None, wanted, advice=f"wanted {monitor.min_rows} with {min_positives} positives, got {seen}")
+            return Finding(
+                found, "unsure", None, wanted, advice=f"wanted {monitor.min_rows} with {min_positives} positives, got {seen}"
+            )
     orient = metric(name, now.rows.levels).orient
     draws = [_draws(name, span, resamples, seed + i).map(orient) for i, span in enumerate((before, now))]
     fall = (draws[0] - draws[1]).interval(0.025)
     if not fall.known:
         return Finding(found, "unsure", None, wanted, advice="the metric cannot be computed with confidence from these labels")
     large = fall.estimate >= monitor.drop
-    status = "pass" if not large else "fail" if fall.low > 0 else "unsure"
-    return Finding(found, status, fall.estimate, wanted, fall.low, fall.high, fall.sure)  # type: ignore[arg-type]
+    status: Status = "pass" if not large else "fail" if fall.low > 0 else "unsure"
+    return Finding(found, status, fall.estimate, wanted, fall.low, fall.high, fall.sure)
 
 
 def _draws(name: str, span: Realised, resamples: int, seed: int) -> Any:
@@ -205,4 +209,8 @@ def persistent(looks: Sequence[Sequence[Finding]], monitor: Monitor) -> list[Fin
     A look that could not decide counts neither for nor against.
     """
     recent = [{f.name for f in look if f.status == "fail"} for look in looks[-monitor.of :]]
-    return [f for f in (looks[-1] if looks else ()) if f.status == "fail" and sum(f.name in names for names in recent) >= monitor.persist]
+    return [
+        f
+        for f in (looks[-1] if looks else ())
+        if f.status == "fail" and sum(f.name in names for names in recent) >= monitor.persist
+    ]

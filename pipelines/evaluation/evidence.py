@@ -79,7 +79,13 @@ class Holdout:
         given = {"challenger": evidence.challenger, "champion": evidence.champion, "baseline": evidence.baseline}
         scores = {who: np.asarray(score, float) for who, score in given.items() if score is not None}
         columns = {name: np.asarray(evidence.slices[name]) for name in case.slices if evidence.slices.get(name) is not None}
-        others = {"unit": evidence.unit, "ask": evidence.ask, "card": evidence.card, "ts": evidence.ts, "amounts": evidence.amounts}
+        others = {
+            "unit": evidence.unit,
+            "ask": evidence.ask,
+            "card": evidence.card,
+            "ts": evidence.ts,
+            "amounts": evidence.amounts,
+        }
         _check_lengths(len(labels), scores | columns | {name: column for name, column in others.items() if column is not None})
         levels = case.answers.levels if isinstance(case.answers, Quantiles) else ()
         _check_shapes(scores, len(levels))

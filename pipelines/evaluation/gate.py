@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.core.decision import Probability, Quantiles, Ranking
 from pipelines.core.params import Gate
 from pipelines.core.usecase import UseCase
-from pipelines.core.verdict import Finding, Verdict
+from pipelines.core.verdict import Finding, Status, Verdict
 from pipelines.evaluation.calibration import expected_error, quantile_error
 from pipelines.evaluation.churn import churn
 from pipelines.evaluation.cost import has_cost, mean_cost
@@ -23,6 +23,7 @@ from pipelines.evaluation.statistic import Labelled, Statistic
 
 MIN_SLICE_POSITIVES = 10
 """A part of a slice is judged when it has so many rows of each label."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -65,7 +66,9 @@ def judge(case: UseCase, gate: Gate, evidence: Evidence, *, seed: int) -> Judgem
     ]  # fmt: skip
     findings += _against_champion(case, gate, evidence, holdout, value, alpha) if "champion" in value else []
     findings += _side_effects(case, gate, evidence, holdout, draws, alpha)
-    return Judgement(findings, required(case, gate, champion=evidence.champion is not None), _figures(case, holdout, draws, alpha))
+    return Judgement(
+        findings, required(case, gate, champion=evidence.champion is not None), _figures(case, holdout, draws, alpha)
+    )
 
 
 def _resample(case: UseCase, gate: Gate, holdout: Holdout, alpha: float, seed: int) -> dict[str, Draws]:
@@ -101,7 +104,13 @@ def _large(case: UseCase, gate: Gate, rows: Labelled) -> bool:
 def _looks(gate: Gate, looks: int) -> Finding:
     spent = looks >= gate.looks
     advice = "this holdout is retired; judge on newer matured labels" if spent else ""
-    return Finding("looks", "unsure" if spent else "pass", float(looks), f"fewer than {gate.looks} earlier looks at this holdout", advice=advice)
+    return Finding(
+        "looks",
+        "unsure" if spent else "pass",
+        float(looks),
+        f"fewer than {gate.looks} earlier looks at this holdout",
+        advice=advice,
+    )
 
 
 def _counts(case: UseCase, gate: Gate, holdout: Holdout) -> list[Finding]:
@@ -136,12 +145,16 @@ def _differ(case: UseCase, holdout: Holdout) -> Finding:
 
 
 def _floor(gate: Gate, seen: Interval) -> Finding:
-    return _finding("floor", seen, f"at least {gate.floor:g}", passes=seen.estimate >= gate.floor, fails=seen.estimate < gate.floor)
+    return _finding(
+        "floor", seen, f"at least {gate.floor:g}", passes=seen.estimate >= gate.floor, fails=seen.estimate < gate.floor
+    )
 
 
 def _baseline(gain: Interval) -> Finding:
     advice = "" if gain.low > 0 else "a trivial rule does as well; more labels or better features are needed"
-    return _finding("better than the baseline", gain, "lower bound above 0", passes=gain.low > 0, fails=gain.high <= 0, advice=advice)
+    return _finding(
+        "better than the baseline", gain, "lower bound above 0", passes=gain.low > 0, fails=gain.high <= 0, advice=advice
+    )
 
 
 def _against_champion(
@@ -153,7 +166,14 @@ def _against_champion(
     if evidence.upheld:
         bar, why = -gate.inferior, f"no worse, as it is {' and '.join(evidence.upheld)}"
     worse = gain.high < bar
-    lower = _finding("better: lower bound", gain, f"above {bar:g} ({why})", passes=gain.low > bar, fails=worse, advice=_needed(gain, bar, holdout.size))
+    lower = _finding(
+        "better: lower bound",
+        gain,
+        f"above {bar:g} ({why})",
+        passes=gain.low > bar,
+        fails=worse,
+        advice=_needed(gain, bar, holdout.size),
+    )
     upper = _finding("better: upper bound", gain, f"at least {bar:g} ({why})", passes=gain.high >= bar, fails=worse)
     lower = replace(lower, observed=gain.low if gain.known else None)
     upper = replace(upper, observed=gain.high if gain.known else None)
@@ -178,8 +198,8 @@ def _churn(case: UseCase, gate: Gate, evidence: Evidence, holdout: Holdout, *, p
     wanted = f"at most {gate.churn:g} of the answers changed, or a proven gain"
     if not np.isfinite(share):
         return Finding("churn", "unsure", None, wanted, advice="some scores or amounts are missing")
-    status = "pass" if proven or share <= gate.churn else "fail" if evidence.upheld else "unsure"
-    return Finding("churn", status, share, wanted)  # type: ignore[arg-type]
+    status: Status = "pass" if proven or share <= gate.churn else "fail" if evidence.upheld else "unsure"
+    return Finding("churn", status, share, wanted)
 
 
 def _side_effects(
@@ -190,11 +210,18 @@ def _side_effects(
     if "calibration" in draws:
         error = draws["calibration"].interval(alpha)
         limit = gate.calibration
-        found.append(_finding("calibration", error, f"error of at most {limit:g}", passes=error.estimate <= limit, fails=error.low > limit))
+        found.append(
+            _finding(
+                "calibration", error, f"error of at most {limit:g}", passes=error.estimate <= limit, fails=error.low > limit
+            )
+        )
     if has_cost(case.answers):
         found.append(_cost(holdout, draws, alpha))
     found += judge_slices(case.slices, _gains(case, gate, holdout, draws), harm=gate.slice_harm, alpha=1 - gate.confidence)
-    found += [_budget("latency", evidence.latency_ms, gate.latency_ms, "ms"), _budget("size", evidence.size_mb, gate.size_mb, "MB")]
+    found += [
+        _budget("latency", evidence.latency_ms, gate.latency_ms, "ms"),
+        _budget("size", evidence.size_mb, gate.size_mb, "MB"),
+    ]
     parity = evidence.parity
     missing = Finding("parity", "unsure", None, "the exported model equals the trained one", advice="parity was not checked")
     return [*found, replace(parity, name="parity") if parity else missing]
@@ -203,7 +230,13 @@ def _side_effects(
 def _cost(holdout: Holdout, draws: Mapping[str, Draws], alpha: float) -> Finding:
     """Money saved per thousand answers, against whom it is compared with; a challenger must not provably cost more."""
     saved = (draws[f"{holdout.other} cost"] - draws["challenger cost"]).map(lambda cents: cents * 10).interval(alpha)
-    return _finding("cost", saved, f"not provably dearer than the {holdout.other}; saving in currency units per 1,000 answers", passes=saved.high >= 0, fails=saved.high < 0)
+    return _finding(
+        "cost",
+        saved,
+        f"not provably dearer than the {holdout.other}; saving in currency units per 1,000 answers",
+        passes=saved.high >= 0,
+        fails=saved.high < 0,
+    )
 
 
 def _gains(case: UseCase, gate: Gate, holdout: Holdout, draws: Mapping[str, Draws]) -> dict[str, dict[str, Draws]]:
@@ -211,7 +244,9 @@ def _gains(case: UseCase, gate: Gate, holdout: Holdout, draws: Mapping[str, Draw
     orient = metric(case.metrics[0], holdout.rows.levels).orient
     gains: dict[str, dict[str, Draws]] = {column: {} for column in holdout.slices}
     for part in _judged_parts(case, gate, holdout):
-        gains[part.column][part.value] = draws[f"challenger {part.name}"].map(orient) - draws[f"{holdout.other} {part.name}"].map(orient)
+        gains[part.column][part.value] = draws[f"challenger {part.name}"].map(orient) - draws[
+            f"{holdout.other} {part.name}"
+        ].map(orient)
     return gains
 
 
@@ -226,9 +261,11 @@ def _finding(name: str, seen: Interval, wanted: str, *, passes: bool, fails: boo
     """A finding from an interval; unsure whenever estimate or bounds could not be computed."""
     if not seen.known:
         estimate = seen.estimate if np.isfinite(seen.estimate) else None
-        return Finding(name, "unsure", estimate, wanted, sure=seen.sure, advice="it cannot be computed with confidence from these rows")
-    status = "fail" if fails else "pass" if passes else "unsure"
-    return Finding(name, status, seen.estimate, wanted, seen.low, seen.high, seen.sure, advice)  # type: ignore[arg-type]
+        return Finding(
+            name, "unsure", estimate, wanted, sure=seen.sure, advice="it cannot be computed with confidence from these rows"
+        )
+    status: Status = "fail" if fails else "pass" if passes else "unsure"
+    return Finding(name, status, seen.estimate, wanted, seen.low, seen.high, seen.sure, advice)
 
 
 def _figures(case: UseCase, holdout: Holdout, draws: Mapping[str, Draws], alpha: float) -> dict[str, dict[str, float | None]]:
@@ -237,6 +274,10 @@ def _figures(case: UseCase, holdout: Holdout, draws: Mapping[str, Draws], alpha:
     for name in case.metrics:
         orient = metric(name, holdout.rows.levels).orient
         gain = (draws[f"challenger {name}"].map(orient) - draws[f"{holdout.other} {name}"].map(orient)).interval(alpha)
-        row = {who: draws[f"{who} {name}"].value for who in holdout.scores} | {"gain": gain.estimate, "low": gain.low, "high": gain.high}
+        row = {who: draws[f"{who} {name}"].value for who in holdout.scores} | {
+            "gain": gain.estimate,
+            "low": gain.low,
+            "high": gain.high,
+        }
         figures[name] = {key: float(number) if np.isfinite(number) else None for key, number in row.items()}
     return figures

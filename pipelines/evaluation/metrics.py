@@ -47,15 +47,23 @@ def metric(name: str, levels: tuple[float, ...] = ()) -> Metric:
     """The metric of that name; `levels` are the quantiles answered, where they are. Raises ShelflifeError for a name that is none."""
     if name == "coverage":
         wanted = levels[-1] - levels[0] if levels else float("nan")
-        return Metric(name, "share of labels between the lowest and the highest quantile", _coverage, lambda v: -np.abs(v - wanted))
+        return Metric(
+            name, "share of labels between the lowest and the highest quantile", _coverage, lambda v: -np.abs(v - wanted)
+        )
     if name in PLAIN:
         return PLAIN[name]
     if match := re.fullmatch(r"(hit|mrr|ndcg)_at_(\d{1,3})", name):
         return _ranking_metric(match[1], int(match[2]))
     if match := re.fullmatch(r"card_precision_at_(\d{1,4})", name):
         k = int(match[1])
-        return Metric(name, f"share of compromised cards among the {k} most suspicious of a day", lambda rows, s: CardPrecision(rows, s, k))
-    raise ShelflifeError(f"there is no metric {ascii(name)}; wanted {', '.join(PLAIN)}, coverage, hit_at_K, mrr_at_K, ndcg_at_K or card_precision_at_K")
+        return Metric(
+            name,
+            f"share of compromised cards among the {k} most suspicious of a day",
+            lambda rows, s: CardPrecision(rows, s, k),
+        )
+    raise ShelflifeError(
+        f"there is no metric {name!a}; wanted {', '.join(PLAIN)}, coverage, hit_at_K, mrr_at_K, ndcg_at_K or card_precision_at_K"
+    )
 
 
 def statistics(names: Iterable[str], rows: Labelled, scores: Array) -> dict[str, Statistic]:
@@ -126,13 +134,22 @@ def _f1(right: Array, wrong: Array) -> Array:
 PLAIN = {
     each.name: each
     for each in (
-        Metric("average_precision", "area under the precision-recall steps", lambda r, s: AveragePrecision(Steps(r.labels, s, r.unit))),
+        Metric(
+            "average_precision",
+            "area under the precision-recall steps",
+            lambda r, s: AveragePrecision(Steps(r.labels, s, r.unit)),
+        ),
         Metric("roc_auc", "chance that a positive scores above a negative", lambda r, s: RocAuc(Steps(r.labels, s, r.unit))),
         Metric("log_loss", "surprise at what happened", lambda r, s: mean_of(log_losses(r.labels, s), r), _less),
         Metric("brier", "squared distance of probability and truth", lambda r, s: mean_of((s - r.labels) ** 2, r), _less),
         Metric("accuracy", "share of right answers at one half", lambda r, s: mean_of(((s >= 0.5) == (r.labels > 0)) * 1.0, r)),
         Metric("macro_f1", "mean F1 of both classes at one half", _macro_f1),
-        Metric("pinball", "mean pinball loss over the levels", lambda r, s: mean_of(pinball_losses(r.labels, s, r.levels), r), _less),
+        Metric(
+            "pinball",
+            "mean pinball loss over the levels",
+            lambda r, s: mean_of(pinball_losses(r.labels, s, r.levels), r),
+            _less,
+        ),
         Metric("wape", "absolute error of the median over what was sold", _wape, _less),
     )
 }

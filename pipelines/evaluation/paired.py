@@ -115,7 +115,9 @@ def _bootstrap(units: int, resamples: int, random: np.random.Generator) -> Itera
     step = max(1, BATCH // max(units, 1))
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
-        yield np.stack([np.bincount(random.integers(0, units, units, dtype=np.int32), minlength=units) for _ in range(size)]).astype(np.int32)
+        yield np.stack(
+            [np.bincount(random.integers(0, units, units, dtype=np.int32), minlength=units) for _ in range(size)]
+        ).astype(np.int32)
 
 
 def _leave_out(units: int, random: np.random.Generator) -> Iterator[Array]:

@@ -24,13 +24,26 @@ SHARE = 0.02
 
 
 def quality(
-    columns: Columns, kinds: Mapping[str, str], ts: Array, seen: Windows, monitor: Monitor, *, now: int, freshness_us: int | None = None
+    columns: Columns,
+    kinds: Mapping[str, str],
+    ts: Array,
+    seen: Windows,
+    monitor: Monitor,
+    *,
+    now: int,
+    freshness_us: int | None = None,
 ) -> list[Finding]:
     """The channel of data quality: one finding a check, naming the worst columns, so that one fault is one alarm.
 
     `freshness_us` is how old the newest row may be at `now`, defaults to the watch's window.
     """
-    checks = {"null share": _null_jump, "infinite": _infinite, "constant": _constant, "unit change": unit_change, "spelling": _respelt}
+    checks = {
+        "null share": _null_jump,
+        "infinite": _infinite,
+        "constant": _constant,
+        "unit change": unit_change,
+        "spelling": _respelt,
+    }
     wanted = {
         "null share": f"at most {NULLS:g} above the past", "infinite": "no infinite numbers", "constant": "columns that vary still vary",
         "unit change": "values in the past's unit", "spelling": f"fewer than {UNSEEN:.0%} unseen categories, none of them only respelt",
@@ -97,7 +110,9 @@ def unit_change(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
     if len(past) < 100 or len(current) < 100 or _spread(past) < 1e-9:
         return NO_FAULT
     before, after = np.log10(np.abs(past)), np.log10(np.abs(current))
-    best = max(((_explained(before, after, sign * np.log10(f)), sign, f) for f in FACTORS for sign in (1, -1)), key=lambda b: b[0])
+    best = max(
+        ((_explained(before, after, sign * np.log10(f)), sign, f) for f in FACTORS for sign in (1, -1)), key=lambda b: b[0]
+    )
     share, sign, factor = best
     words = f"{share:.0%} of the values look {'multiplied' if sign > 0 else 'divided'} by {factor:g}"
     return (share, words) if share >= SHARE else NO_FAULT
@@ -136,7 +151,10 @@ def _respelt(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
     plain = {name.strip().casefold() for name in known}
     total = max(int(counts.sum()), 1)
     unseen = sum(int(n) for name, n in zip(names, counts, strict=True) if name not in known) / total
-    respelt = sum(int(n) for name, n in zip(names, counts, strict=True) if name not in known and name.strip().casefold() in plain) / total
+    respelt = (
+        sum(int(n) for name, n in zip(names, counts, strict=True) if name not in known and name.strip().casefold() in plain)
+        / total
+    )
     if respelt >= SHARE:
         return respelt, f"{respelt:.0%} of the rows spell known categories differently"
     return (unseen, f"{unseen:.0%} of the rows carry unseen categories") if known and unseen >= UNSEEN else NO_FAULT
@@ -152,8 +170,18 @@ def _volume(seen: Windows, monitor: Monitor) -> Finding:
     if usual < monitor.min_rows:
         return Finding(name, "unsure", None, wanted, advice=f"past windows have {usual:.0f} rows, wanted {monitor.min_rows}")
     away = np.abs(np.log(np.maximum(past, 1) / usual))
-    limit = max(VOLUME, float(np.median(away)) + SIGMAS * 1.4826 * float(np.median(np.abs(away - np.median(away))))) if len(past) >= FEWEST_PAST else VOLUME
-    return Finding(name, "fail" if abs(np.log(rows / usual)) > limit else "pass", rows / usual, wanted, advice=f"{rows} rows, {usual:.0f} before")
+    limit = (
+        max(VOLUME, float(np.median(away)) + SIGMAS * 1.4826 * float(np.median(np.abs(away - np.median(away)))))
+        if len(past) >= FEWEST_PAST
+        else VOLUME
+    )
+    return Finding(
+        name,
+        "fail" if abs(np.log(rows / usual)) > limit else "pass",
+        rows / usual,
+        wanted,
+        advice=f"{rows} rows, {usual:.0f} before",
+    )
 
 
 def _fresh(ts: Array, now: int, freshness_us: int) -> Finding:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.core.verdict import Finding
+from pipelines.core.verdict import Finding, Status
 from pipelines.evaluation.paired import Draws
 from pipelines.evaluation.statistic import Array, nulls
 
@@ -66,7 +66,9 @@ def benjamini_hochberg(chances: Sequence[float], rate: float) -> Array:
     return found
 
 
-def judge_slices(columns: Sequence[str], gains: Mapping[str, Mapping[str, Draws]], *, harm: float, alpha: float) -> list[Finding]:
+def judge_slices(
+    columns: Sequence[str], gains: Mapping[str, Mapping[str, Draws]], *, harm: float, alpha: float
+) -> list[Finding]:
     """A finding a column: `gains` holds, for each column that is there, the paired gain of each part large enough to judge.
 
     Fails where a part is provably worse (false discoveries at most `alpha` over all parts) by more than `harm`, or where the
@@ -75,7 +77,10 @@ def judge_slices(columns: Sequence[str], gains: Mapping[str, Mapping[str, Draws]
     keys = [(column, value) for column in columns for value in gains.get(column, {})]
     chances = [gains[column][value].map(np.negative).chance_not_above(0.0) for column, value in keys]
     harmed = dict(zip(keys, benjamini_hochberg(chances, alpha), strict=True))
-    return [_column(column, gains.get(column), {v for (c, v), bad in harmed.items() if c == column and bad}, harm, alpha) for column in columns]
+    return [
+        _column(column, gains.get(column), {v for (c, v), bad in harmed.items() if c == column and bad}, harm, alpha)
+        for column in columns
+    ]
 
 
 def _column(column: str, gains: Mapping[str, Draws] | None, harmed: set[str], harm: float, alpha: float) -> Finding:
@@ -89,8 +94,8 @@ def _column(column: str, gains: Mapping[str, Draws] | None, harmed: set[str], ha
     unknown = {value for value, loss in losses.items() if not loss.known or loss.high > harm}
     worst = max(losses, key=lambda value: (value in proven, not losses[value].known, losses[value].high))
     loss = losses[worst]
-    status = "fail" if proven else "unsure" if unknown else "pass"
+    status: Status = "fail" if proven else "unsure" if unknown else "pass"
     seen = loss.estimate if np.isfinite(loss.estimate) else None
-    bounds = (loss.low, loss.high) if loss.known else (None, None)
+    low, high = (loss.low, loss.high) if loss.known else (None, None)
     advice = f"worst of {len(losses)} parts: {worst}" + (f"; provably harmed: {', '.join(sorted(proven))}" if proven else "")
-    return Finding(name, status, seen, wanted, *bounds, loss.sure, advice)  # type: ignore[arg-type]
+    return Finding(name, status, seen, wanted, low, high, loss.sure, advice)

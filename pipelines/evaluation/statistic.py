@@ -156,7 +156,8 @@ class Steps:
 
 class Weights(NamedTuple):
     """Per resample and step, best scores first: positives that join, positives and all rows so far, negatives of the very
-    score; and the weight of all rows."""
+    score; and the weight of all rows.
+    """
 
     joined: Array
     positives: Array

@@ -62,7 +62,7 @@ class Database:
         order = 'ORDER BY arrived, "offset" NULLS LAST, ordinal'
         once = f"QUALIFY row_number() OVER (PARTITION BY id {order}) = 1" if kind in self._repeated else ""
         query = f"SELECT * EXCLUDE (ordinal) FROM {sql.quote(f'raw {kind}')} {once} ORDER BY ts, id"  # noqa: S608  quoted names
-        return self._connection.execute(query).to_arrow_table()
+        return self._connection.sql(query).to_arrow_table()
 
     def counted(self, features: Sequence[Counted], kind: str, asks: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """A column per feature, a row per ask, float64 (or objects, for the first or last of a category).
@@ -85,7 +85,7 @@ class Database:
             raise ShelflifeError(problem)
         rows = len(asks["ts"])
         self._register("asks", pa.table({"row": np.arange(rows), **asks}))
-        answer = self._connection.execute(sql.label(label, kind, types)).to_arrow_table()
+        answer = self._connection.sql(sql.label(label, kind, types)).to_arrow_table()
         return _scatter(answer, "label", rows, EMPTY.get(label.how.how, np.nan))
 
     def _check(self, group: Sequence[Counted], asks: Mapping[str, Any]) -> None:
@@ -112,7 +112,7 @@ class Database:
         return [*queries, sql.pairs(window, rest, types, by_offset=False, own=own)] if rest else queries
 
     def _run(self, query: str, group: Sequence[Counted], rows: int) -> dict[str, np.ndarray]:
-        answer = self._connection.execute(query).to_arrow_table()
+        answer = self._connection.sql(query).to_arrow_table()
         asked = [feature for feature in group if feature.name in answer.column_names]
         return {f.name: _scatter(answer, f.name, rows, EMPTY.get(f.how.how, np.nan)) for f in asked}
 

@@ -57,14 +57,12 @@ class Boosting(Estimator):
         return booster
 
     def _remember(self, booster: Any, losses: list[float]) -> None:
-        gains = booster.feature_importance("gain")
-        self.importances_ = getattr(self, "importances_", 0) + gains
-        history = getattr(self, "history_", [])
-        self.history_ = [*history, *({"step": len(history) + i + 1, "loss": float(v)} for i, v in enumerate(losses))]
+        self.feature_importances_ = self.feature_importances_ + booster.feature_importance("gain")
+        self.history_ += losses
 
     def _forget(self) -> None:
-        self.importances_ = np.zeros(self.n_features_in_)
-        self.history_: list[dict[str, float]] = []
+        self.feature_importances_ = np.zeros(self.n_features_in_)
+        self.history_: list[float] = []
 
 
 class BoostedProbability(Probabilities, Boosting):
@@ -122,7 +120,7 @@ class BoostedRanking(Amounts, Boosting):
             raise NotDecidable("wanted asks whose next item is among their candidates, got none; widen the candidates")
         options = self._options("lambdarank", lambdarank_truncation_level=20, eval_at=[20], metric="ndcg")
         self.boosters_ = [self._boost(X[kept], y[kept], options, sizes(np.asarray(groups)[kept]))]
-        self.history_ = [{**row, "loss": 1 - row["loss"]} for row in self.history_]
+        self.history_ = [1 - ndcg for ndcg in self.history_]
         return self
 
     def amount(self, X: Any) -> np.ndarray:

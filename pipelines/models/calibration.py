@@ -19,7 +19,7 @@ ENOUGH = 200
 """With so many rows of the rarer label the shape is read off the data (isotonic); with fewer only two numbers are (Platt)."""
 
 LEAST = 10
-"""With fewer rows of the rarer label than this there is nothing to calibrate on."""
+"""With fewer rows than this (of the rarer label) chance would do the calibrating: the model's own word stands."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class Calibration:
 def fit(scores: Any, labels: Any, kind: Answers) -> Calibration:
     """The calibration that these later rows ask for: their scores (rows,) or (rows, levels), and what turned out to be true.
 
-    `kind` is what the use case answers. Raises NotDecidable where there are too few labels.
+    `kind` is what the use case answers. Raises NotDecidable without rows, or with unknown labels or scores among them.
     """
     scores, labels = np.asarray(scores, float), np.asarray(labels, float)
-    if len(scores) != len(labels) or not np.isfinite(scores).all() or not np.isfinite(labels).all():
+    if not len(labels) or len(scores) != len(labels) or not np.isfinite(scores).all() or not np.isfinite(labels).all():
         raise NotDecidable(f"wanted a known label for each of {len(scores)} finite scores, got {np.isfinite(labels).sum()}")
     if isinstance(kind, Quantiles):
         return _fit_shift(scores, labels, np.asarray(kind.levels))
@@ -79,7 +79,7 @@ def fit(scores: Any, labels: Any, kind: Answers) -> Calibration:
 def _fit_curve(scores: np.ndarray, labels: np.ndarray) -> Calibration:
     rarer = int(min(labels.sum(), len(labels) - labels.sum()))
     if rarer < LEAST:
-        raise NotDecidable(f"wanted at least {LEAST} rows of each label to calibrate on, got {rarer}; widen the validation window")
+        return Calibration("as_is")
     return _isotonic(scores, labels) if rarer >= ENOUGH else _platt(scores, labels)
 
 
@@ -156,7 +156,7 @@ def _fit_shift(quantiles: np.ndarray, units: np.ndarray, levels: np.ndarray) -> 
     with which a share `level` of these rows would have been covered. Between square roots, where counts of all sizes are alike."""
     rows = len(units)
     if rows < LEAST:
-        raise NotDecidable(f"wanted at least {LEAST} rows to calibrate quantiles on, got {rows}; widen the validation window")
+        return Calibration("as_is")
     errors = np.sort(np.sqrt(np.maximum(units, 0) + 1)[:, None] - np.sqrt(np.maximum(quantiles, 0) + 1), axis=0)
     place = np.clip(np.ceil((rows + 1) * levels).astype(int) - 1, 0, rows - 1)
     return Calibration("shift", (), tuple(errors[place, np.arange(len(levels))].tolist()))
@@ -165,8 +165,10 @@ def _fit_shift(quantiles: np.ndarray, units: np.ndarray, levels: np.ndarray) -> 
 def _shifted(quantiles: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     if quantiles.shape[-1] != len(shifts):
         raise ShelflifeError(f"wanted {len(shifts)} quantiles a row, got {quantiles.shape[-1]}; the model is not the one calibrated")
-    roots = np.maximum(np.sqrt(np.maximum(quantiles, 0) + 1) + shifts, 1)
-    return np.sort(roots**2 - 1, axis=-1)
+    root = np.sqrt(np.maximum(quantiles, 0) + 1)
+    # (root + shift)^2 - 1, spelt so that a shift of 0 changes nothing; rounded, for a whole number of units must stay whole.
+    moved = np.round(np.maximum(quantiles, 0) + shifts * (2 * root + shifts), 9)
+    return np.sort(np.where(root + shifts > 1, moved, 0), axis=-1)
 
 
 def _rising(values: tuple[float, ...], strictly: bool = False) -> bool:

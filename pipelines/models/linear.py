@@ -32,7 +32,7 @@ class LogisticRegression(Probabilities):
         fitted = _quietly(linear_model.LogisticRegression(C=self.strength, max_iter=self.steps), prepared, y)
         self.coef_ = fitted.coef_[0].astype(np.float32)
         self.intercept_ = fitted.intercept_.astype(np.float32)
-        self.importances_ = importances(self.prepare_, prepared, self.coef_, self.n_features_in_)
+        self.feature_importances_ = importances(self.prepare_, prepared, self.coef_, self.n_features_in_)
         return self
 
     def probability(self, X: Any) -> np.ndarray:
@@ -64,7 +64,7 @@ class QuantileRegression(Amounts):
         columns = [self._fit_level(prepared, logs, level, done) for done, level in enumerate(self.levels)]
         self.coef_ = np.column_stack([c[:-1] for c in columns]).astype(np.float32)
         self.intercept_ = np.array([c[-1] for c in columns], np.float32)
-        self.importances_ = importances(self.prepare_, prepared, self.coef_.mean(axis=1), self.n_features_in_)
+        self.feature_importances_ = importances(self.prepare_, prepared, self.coef_.mean(axis=1), self.n_features_in_)
         return self
 
     def _fit_level(self, prepared: np.ndarray, logs: np.ndarray, level: float, done: int) -> np.ndarray:
@@ -111,7 +111,7 @@ class ConditionalLogit(Amounts):
             return value + self.penalty * w @ w, prepared.T @ slope + 2 * self.penalty * w
 
         self.coef_ = minimum(penalised, np.zeros(prepared.shape[1]), self.steps).astype(np.float32)
-        self.importances_ = importances(self.prepare_, prepared, self.coef_, self.n_features_in_)
+        self.feature_importances_ = importances(self.prepare_, prepared, self.coef_, self.n_features_in_)
         return self
 
     def amount(self, X: Any) -> np.ndarray:

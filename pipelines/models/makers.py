@@ -64,12 +64,16 @@ def seasonal_naive(column: str) -> Maker:
 
 
 def first_by(*columns: str) -> Maker:
-    """A maker of the rule: the candidate with most of the first column first, ties by the second, and so on."""
+    """A maker of the rule: the candidate with most of the first column first, ties by the second, and so on.
+
+    A minus before a column's name puts the one with least of it first.
+    """
 
     def make(spec: Spec) -> Any:
         from pipelines.models.trivial import FirstBy
 
-        return FirstBy(tuple(_place(spec, name) for name in columns), **_settings("first_by", spec, steps=64))
+        order = tuple((_place(spec, name.removeprefix("-")), -1 if name.startswith("-") else 1) for name in columns)
+        return FirstBy(order, **_settings("first_by", spec, steps=256))
 
     return make
 

@@ -47,12 +47,12 @@ class Network(Estimator):
         falling = keras.optimizers.schedules.CosineDecay(self.rate, steps)
         self.model_ = self._layers(keras, width, bias)
         self.model_.compile(optimizer=keras.optimizers.Adam(falling), loss=loss)
-        self.history_: list[dict[str, float]] = []
+        self.history_: list[float] = []
         for epoch in range(self.epochs):
             self.model_.reset_metrics()
             for chosen in self._batches(rows, batch, epoch):
                 mean = self.model_.train_on_batch(*load(chosen))
-            self.history_.append({"step": epoch + 1, "loss": float(mean)})
+            self.history_.append(float(mean))
             self._tell(epoch + 1, self.epochs)
 
     def _layers(self, keras: Any, width: tuple[int | None, ...], bias: np.ndarray) -> Any:
@@ -226,6 +226,7 @@ def backend(threads: int) -> Any:
     Raises ShelflifeError where TensorFlow runs in this process already, with other threads.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its sums differ between kinds of processors
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     import keras
     import tensorflow

@@ -37,16 +37,20 @@ def fit(
     for model in sorted((m for m in models if m.name in use), key=lambda m: bool(m.of)):
         own = replace(spec, settings=settings.get(model.name, {}))
         estimator = model.make(own, members(model.of, fitted)) if model.of else model.make(own)
-        fitted[model.name] = _fit(estimator, later if model.of else train, model.name, progress)
+        fitted[model.name] = _fit(estimator, later if model.of else train, model.name, spec.threads, progress)
         yield model.name, fitted[model.name]
 
 
-def _fit(estimator: Any, part: Part, name: str, progress: Callable[[str, int, int], None]) -> Any:
+def _fit(estimator: Any, part: Part, name: str, threads: int, progress: Callable[[str, int, int], None]) -> Any:
+    """The estimator, fitted with so many threads: sums that are split otherwise come out otherwise."""
+    from threadpoolctl import threadpool_limits
+
     progress(name, 0, 1)
     if hasattr(estimator, "progress"):
         estimator.progress = lambda done, total: progress(name, done, total)
     rows = () if part.groups is None else (part.groups,)
-    estimator.fit(part.matrix, part.labels, *rows)
+    with threadpool_limits(threads):
+        estimator.fit(part.matrix, part.labels, *rows)
     if hasattr(estimator, "progress"):
         del estimator.progress
     progress(name, 1, 1)

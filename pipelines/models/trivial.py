@@ -151,12 +151,13 @@ class SeasonalNaive(Amounts):
 
 
 class FirstBy(Amounts):
-    """Order by the first column, ties by the second, and so on; larger is better, null is worst.
+    """Order by the first column, ties by the second, and so on; null is worst.
 
-    A column's value becomes its rank among `steps` values seen in training, so that the order needs one float32 to say it.
+    `order` names columns by place, each with 1 (more is better) or -1 (less is). A column's value becomes its rank among at most
+    `steps` values seen in training, so that one float32 can say the whole order.
     """
 
-    def __init__(self, order: tuple[int, ...], steps: int = 64) -> None:
+    def __init__(self, order: tuple[tuple[int, int], ...], steps: int = 256) -> None:
         self.order = order
         self.steps = steps
 
@@ -164,19 +165,20 @@ class FirstBy(Amounts):
         X, _ = self._start(X, y)
         if self.steps ** len(self.order) > 2**24:
             raise ShelflifeError(f"wanted at most {2**24} different scores, got {self.steps} to the power of {len(self.order)}")
-        self.edges_ = [_edges(dense(X[:, [c]])[:, 0], self.steps) for c in self.order]
+        self.edges_ = [_edges(sign * dense(X[:, [column]])[:, 0], self.steps) for column, sign in self.order]
         return self
 
     def amount(self, X: Any) -> np.ndarray:
         score = np.zeros(X.shape[0], np.float32)
-        for column, edges in zip(self.order, self.edges_, strict=True):
-            score = score * self.steps + (dense(X[:, [column]]) >= edges).sum(axis=1, dtype=np.float32)
+        for (column, sign), edges in zip(self.order, self.edges_, strict=True):
+            score = score * self.steps + (sign * dense(X[:, [column]]) >= edges).sum(axis=1, dtype=np.float32)
         return score
 
     def graph(self, graph: Graph, x: str) -> str:
         score = graph.repeat(x, [0.0])
-        for column, edges in zip(self.order, self.edges_, strict=True):
-            least = graph.node("GreaterOrEqual", graph.columns(x, [column]), graph.constant(edges[None]))
+        for (column, sign), edges in zip(self.order, self.edges_, strict=True):
+            value = graph.node("Mul", graph.columns(x, [column]), graph.constant(float(sign)))
+            least = graph.node("GreaterOrEqual", value, graph.constant(edges[None]))
             rank = graph.node("ReduceSum", graph.node("Cast", least, to=1), graph.constant([1], np.int64), keepdims=1)
             score = graph.node("Add", graph.node("Mul", score, graph.constant(float(self.steps))), rank)
         return score

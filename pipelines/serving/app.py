@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     from pipelines.serving.tokens import Token
 
 WAITING = 64
-"""Requests that may wait for an answer; one more is told to come again, so that a burst sheds instead of piling up."""
+"""Requests that may wait for an answer, and as many for the log; one more is told to come again: a burst sheds, it does not
+pile up."""
+
+PATIENCE = 10.0
+"""Seconds that a request waits for the log. What is then still written is acknowledged when the shop sends it again."""
 
 RECENT = 300
 """Answers per use case that the console's picture shows."""
@@ -72,12 +76,12 @@ class Service:
     story: Callable[[str], Mapping[str, Any]] = lambda _: {}
     new_request: Callable[[], str] = lambda: uuid.uuid4().hex
     recent: dict[str, collections.deque[console.Seen]] = field(default_factory=dict)
-    waiting: int = 0
 
     def __post_init__(self) -> None:
         self.recent = {case: collections.deque(maxlen=RECENT) for case in self.declared}
-        self._readers = {case: Asks(told.asks) for case, told in self.declared.items()}
-        self.threads = ThreadPoolExecutor(1, thread_name_prefix="answers")
+        self._readers = {case: Asks(case, told.asks) for case, told in self.declared.items()}
+        self._answers = Queue(ThreadPoolExecutor(1, thread_name_prefix="answers"), WAITING)
+        self._writes = Queue(ThreadPoolExecutor(4, thread_name_prefix="writes"), WAITING)
 
     def app(self) -> Guard:
         """The ASGI application; its start loads what answers, its end moves the last predictions to the log."""
@@ -116,14 +120,7 @@ class Service:
 
     def _asker(self, case: str) -> Endpoint:
         async def ask(request: Request) -> Response:
-            body = await body_of(request)
-            if self.waiting >= WAITING:
-                return refusal(503, "too many requests wait; come again", headers={"Retry-After": "1"})
-            self.waiting += 1
-            try:
-                return await asyncio.get_running_loop().run_in_executor(self.threads, self.answer, case, body)
-            finally:
-                self.waiting -= 1
+            return await self._answers.run(self.answer, case, await body_of(request))
 
         return ask
 
@@ -133,12 +130,12 @@ class Service:
         champion, loaded = self.champions.serving.get(case, (None, None))
         asks = (loaded.asks if loaded else self._readers[case]).decode(body, now)
         if champion is None or loaded is None:
-            return refusal(503, f"{case} has no release yet; promote one", headers={"Retry-After": "5"})
+            return busy(f"{case} has no release yet; promote one", 5)
         away = (*self.champions.troubles(case), *self.predictions.troubles)
         try:
             answered = loaded.answer(champion, asks, self.new_request(), now, away)
         except ShelflifeError as error:
-            return refusal(503, str(error), headers={"Retry-After": "5"})
+            return busy(str(error), 5)
         traced = self.predictions.record(answered.predictions)
         self._remember(case, answered, time.perf_counter() - began)
         return reply(loaded.respond(answered, () if traced else ("spool",)))
@@ -150,11 +147,18 @@ class Service:
     async def take_events(self, request: Request) -> Response:
         body = await body_of(request)
         try:
-            receipt = await asyncio.to_thread(self.intake.take, body, self.clock())
+            async with asyncio.timeout(PATIENCE):
+                return await self._writes.run(self._take, body)
+        except TimeoutError:
+            return busy("the log is busy; send the events again", 5)
+
+    def _take(self, body: bytes) -> Response:
+        try:
+            receipt = self.intake.take(body, self.clock())
         except Refused:
             raise
         except Exception:  # the log or the quarantine is away: nothing was acknowledged, the shop sends it again
-            return refusal(503, "the log is away; send the events again", headers={"Retry-After": "5"})
+            return busy("the log is away; send the events again", 5)
         return reply(receipt, 200 if receipt.accepted or not receipt.quarantined else 422)
 
     async def health(self, _: Request) -> Response:
@@ -191,8 +195,33 @@ class Service:
             yield
         finally:
             self.champions.stop()
-            self.threads.shutdown()
+            self._answers.threads.shutdown()
+            self._writes.threads.shutdown(wait=False)
             self.predictions.stop()
+
+
+@dataclass
+class Queue:
+    """Work for threads, off the event loop, with a bound on how much may wait."""
+
+    threads: ThreadPoolExecutor
+    most: int
+    waiting: int = 0
+
+    async def run(self, work: Callable[..., Response], *arguments: Any) -> Response:
+        """The work's response, or 503 when too much waits already."""
+        if self.waiting >= self.most:
+            return busy("too many requests wait; come again", 1)
+        self.waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
+        finally:
+            self.waiting -= 1
+
+
+def busy(problem: str, seconds: int) -> Response:
+    """503: nothing is wrong with the request, and when to send it again."""
+    return refusal(503, problem, headers={"Retry-After": str(seconds)})
 
 
 async def _plain(_: Request, error: Exception) -> Response:

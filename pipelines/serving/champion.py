@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Champion:
     """Which bundle answers a use case, all by digest: on the word of which release and verdict, at which epoch, since when.
 
-    `previous` is the bundle that answered before: it is kept warm, so that a rollback is a swap.
+    `previous` is the bundle that answered before: it is kept warm, so that a rollback is a swap. `signed` is the release with
+    its signature, as whoever checks it wrote it (see `Parts.believe`).
     """
 
     case: str
@@ -19,3 +20,4 @@ class Champion:
     epoch: int
     since: int = 0
     previous: str | None = None
+    signed: str = ""

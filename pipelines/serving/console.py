@@ -72,10 +72,8 @@ def _case(service: Service, case: str) -> str:
 
 
 def _facts(facts: Mapping[str, str], *, away: bool) -> str:
-    rows = (
-        f"<dt>{escape(name)}</dt><dd{' class="away"' if away and name == 'state' else ''}>{escape(value)}</dd>"
-        for name, value in facts.items()
-    )
+    classes = {"state": "away"} if away else {}
+    rows = (f'<dt>{escape(name)}</dt><dd class="{classes.get(name, str())}">{escape(value)}</dd>' for name, value in facts.items())
     return f"<dl>{''.join(rows)}</dl>"
 
 

@@ -14,7 +14,7 @@ from pipelines.core.decision import Answers, answers_from_dict
 from pipelines.core.errors import ShelflifeError
 from pipelines.serving import answers, golden, predictions
 from pipelines.serving.champion import Champion
-from pipelines.serving.schema import Asks
+from pipelines.serving.schema import Asks, Refused
 from pipelines.serving.scorer import Calibration, Encoder, OnnxScorer
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ Files = Mapping[str, bytes]
 class Parts:
     """The other rooms, by argument. `open_bundle` returns bytes checked against the digest it was asked for, or raises.
 
+    `believe` raises ShelflifeError unless the champion's release is signed by a trusted key and names its bundle and verdict.
     `make_fallback` makes a reader that needs no store: it answers, degraded, while the features' store is away.
     """
 
@@ -36,6 +37,7 @@ class Parts:
     encoder_from: Callable[[Files], Encoder]
     calibration_from: Callable[[Files], Calibration]
     make_reader: Callable[[Files], FeatureReader]
+    believe: Callable[[Champion], None]
     make_fallback: Callable[[Files], FeatureReader] | None = None
 
     def scorer(self, files: Files) -> OnnxScorer:
@@ -77,7 +79,7 @@ class Loaded:
         found, rows = answers.shape(self.answers, asks, names, columns, scores)
         reasons = (*away, *missing, *("score",) * patched)
         known = [predictions.inputs(columns, mine, ask.ts) for ask, mine in zip(asks, rows, strict=True)]
-        told = predictions.events(champion, asks, found, known, request=request, seen=seen, degraded=bool(reasons), now=now)
+        told = predictions.events(champion, asks, found, known, request=request, seen=seen, away=reasons, now=now)
         return Answered(champion, found, told, reasons)
 
     def respond(self, answered: Answered, away: tuple[str, ...] = ()) -> Any:
@@ -94,9 +96,16 @@ class Loaded:
         except Exception as error:  # whatever the store raises, the shop gets its answer
             if self.fallback is None:
                 raise ShelflifeError("the features cannot be read; is `shelflife stream` running on this home?") from error
-            columns, _ = self.fallback.read(asks)
-            return columns, None, ("features",)
+            return self._read_blind(asks), None, ("features",)
         return columns, seen, ()
+
+    def _read_blind(self, asks: Sequence[Event]) -> Mapping[str, np.ndarray]:
+        """The features without their store. What cannot be read even so is the asks' own fault: Refused (422)."""
+        assert self.fallback is not None, "the caller has looked"
+        try:
+            return self.fallback.read(asks)[0]
+        except ShelflifeError:
+            raise Refused(422, "asks: wanted asks that this release can answer; is their ts older than the release?") from None
 
 
 def load(case: str, digest: str, parts: Parts) -> Loaded:
@@ -112,4 +121,4 @@ def load(case: str, digest: str, parts: Parts) -> Loaded:
     fallback = parts.make_fallback(files) if parts.make_fallback else None
     response = answers.response_type(case, kind)
     typical = np.median(scores, axis=0)
-    return Loaded(case, contract, kind, Asks(contract), response, scorer, parts.make_reader(files), fallback, typical)
+    return Loaded(case, contract, kind, Asks(case, contract), response, scorer, parts.make_reader(files), fallback, typical)

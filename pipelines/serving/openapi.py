@@ -32,7 +32,7 @@ REFUSALS = {
 def describe(cases: Mapping[str, Declared]) -> dict[str, Any]:
     """The OpenAPI document of these use cases."""
     types: dict[str, tuple[type, type]] = {
-        case: (Asks(told.asks).request, response_type(case, told.answers)) for case, told in cases.items()
+        case: (Asks(case, told.asks).request, response_type(case, told.answers)) for case, told in cases.items()
     }
     flat = [each for pair in types.values() for each in pair]
     _, schemas = msgspec.json.schema_components([*flat, Events, Receipt], ref_template="#/components/schemas/{name}")

@@ -165,13 +165,13 @@ def events(
     *,
     request: str,
     seen: int | None,
-    degraded: bool,
+    away: Sequence[str],
     now: int,
 ) -> list[Event]:
     """A `prediction` event for each answer: who asked, what was known, which release said what, on the word of which verdict."""
     same = {
         "request_id": request, "usecase": champion.case, "release": champion.release, "bundle": champion.bundle,
-        "verdict": champion.verdict, "seen_offset": seen, "degraded": degraded,
+        "verdict": champion.verdict, "seen_offset": seen, "degraded": bool(away), "reasons": list(away),
     }  # fmt: skip
     return [
         Event("prediction", answer.prediction, now, same | {"ask": ask.id, "answer": _json(answer), "inputs": known, **summary(answer)})

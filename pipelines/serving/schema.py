@@ -35,13 +35,13 @@ class Refused(Exception):  # noqa: N818  # a request is refused; that is no erro
 
 
 class Asks:
-    """Reads the asks of one contract: `{"asks": [{"id": .., "ts": .., <the contract's fields>}, ..]}`."""
+    """Reads the asks of one use case: `{"asks": [{"id": .., "ts": .., <the contract's fields>}, ..]}`."""
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, case: str, contract: Contract) -> None:
         self.contract = contract
-        self.type = ask_type(contract)
+        self.type = ask_type(case, contract)
         self.request = msgspec.defstruct(
-            f"{_title(contract.kind)}Asks",
+            f"{case.title()}Asks",
             [("asks", Annotated[list[self.type], Meta(min_length=1, max_length=BATCH)])],
             forbid_unknown_fields=True,
         )
@@ -60,13 +60,13 @@ class Asks:
         return Event(self.contract.kind, ask.id, moment, {name: getattr(ask, name) for name in self._fields})
 
 
-def ask_type(contract: Contract) -> type[msgspec.Struct]:
+def ask_type(case: str, contract: Contract) -> type[msgspec.Struct]:
     """The contract as a strict type: `id`, an optional `ts`, and its fields, nothing else."""
     fields: list[Any] = [("id", Id), ("ts", Moment | None, None)]
     for field in contract.fields:
         wanted = _type(field)
         fields.append((field.name, wanted) if field.required else (field.name, wanted | None, None))
-    return msgspec.defstruct(_title(contract.kind), fields, kw_only=True, forbid_unknown_fields=True)
+    return msgspec.defstruct(f"{case.title()}Ask", fields, kw_only=True, forbid_unknown_fields=True)
 
 
 def decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
@@ -133,7 +133,3 @@ def _type(field: Field) -> Any:
 def _given(as_type: type, **bounds: float | None) -> dict[str, Any]:
     """The bounds that are set, as the type that msgspec compares."""
     return {name: as_type(bound) for name, bound in bounds.items() if bound is not None}
-
-
-def _title(name: str) -> str:
-    return "".join(part.title() for part in name.split("_"))

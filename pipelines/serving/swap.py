@@ -104,6 +104,7 @@ class Champions:
         failed = {}
         for case, champion in sorted(champions.items()):
             try:
+                self._parts.believe(champion)
                 loaded = self._load(case, champion.bundle)
             except Exception as error:  # a release that does not load must not take the others, or its predecessor, along
                 failed[case] = f"{type(error).__name__}: {error}"[:500]
@@ -130,7 +131,7 @@ class Champions:
 
     def _remember(self) -> None:
         """Write down what answers, so that a start without the state finds the last good releases."""
-        if self._remembered is None:
+        if self._remembered is None or self._failed or not self._serving:
             return
         rows = [asdict(champion) for champion, _ in self._serving.values()]
         half = self._remembered.with_suffix(".half")
@@ -139,9 +140,7 @@ class Champions:
             os.replace(half, self._remembered)
 
     def _recall(self) -> None:
-        """Serve what was written down. The bundles' bytes are checked against their digests as ever."""
+        """Serve what was written down; signatures and bytes are checked as ever."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             rows = json.loads(self._remembered.read_bytes()) if self._remembered else []
-            for champion in (Champion(**row) for row in rows):
-                with contextlib.suppress(Exception):
-                    self._serving = {**self._serving, champion.case: (champion, self._load(champion.case, champion.bundle))}
+            self._take_over({row["case"]: Champion(**row) for row in rows})

@@ -104,12 +104,13 @@ SPEAKING = (
 OURS = (
     Contract("prediction", "An answer we gave, with all that is needed to trace it.", (
         _key("request_id", "the request that was answered"), USECASE, _key("ask", "id of the event that asked"),
-        RELEASE, BUNDLE,
+        RELEASE, BUNDLE, _word("verdict", "digest of the verdict that let the release answer", required=False),
         Field("score", "number", "the calibrated score; null where the answer is a list", required=False),
         _word("action", "what was advised", required=False),
         _prose("answer", "the whole answer as JSON", 100_000), _prose("inputs", "the features as JSON", 100_000, required=False),
         Field("seen_offset", "integer", "offset of the log that the features had seen", None, 0, required=False),
         Field("degraded", "boolean", "true if something it relies on was away"),
+        Field("reasons", "strings", "what was away", required=False),
     ), days(400)),
     Contract("promotion", "The release that answers a use case changed, or was told to stay.", (
         USECASE, _word("action", "what was done", choices=("promote", "rollback", "hold", "unhold")), RELEASE, BUNDLE,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipelines.features.encoding import Encoder
     from pipelines.serving.scorer import OnnxScorer
     from pipelines.steps.train import Fitted
+    from pipelines.store.home import Home
 
 GOLDEN = 8
 SAMPLE = 2000
@@ -43,9 +44,9 @@ def model_columns(usecase: UseCase) -> tuple[str, ...]:
     """The raw columns that the encoder reads: the declared features, and for a ranking what retrieval says of each candidate."""
     if not isinstance(usecase.answers, Ranking):
         return usecase.features.names
-    from pipelines.features.candidates import NAMES
+    from pipelines.features.candidates import FEATURES
 
-    return (*usecase.features.names, *NAMES)
+    return (*usecase.features.names, *FEATURES)
 
 
 def pack(source: Source, fitted: Fitted, folder: Path) -> Bundle:
@@ -80,13 +81,19 @@ def open_scorer(files: Mapping[str, bytes]) -> OnnxScorer:
     return OnnxScorer(files, encoder=encoder, calibration=calibration)
 
 
-def read(folder: Path) -> tuple[Bundle, dict[str, bytes]]:
+def read(folder: Path) -> tuple[Bundle, Mapping[str, bytes]]:
     """A bundle's manifest and bytes, each checked. Raises ShelflifeError for a changed, missing or extra file."""
     from pipelines.store.bundles import pack as check
 
     if not (folder / "manifest.json").is_file():
         raise ShelflifeError(f"{folder} holds no bundle; run dvc repro (or shelflife train) first")
     found = check(folder)
+    return found.manifest, found.files
+
+
+def released(home: Home, name: str) -> tuple[Bundle, Mapping[str, bytes]]:
+    """A released bundle by its digest, each byte checked."""
+    found = home.releases.read(name)
     return found.manifest, found.files
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import html
 import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.core.clock import DAY, day_of, instant, iso
+from pipelines.core.clock import day_of, days, instant, iso
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Moment
 from pipelines.core.verdict import Verdict
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from pipelines.core.usecase import UseCase
     from pipelines.store.home import Home
 
-LEASE = 2 * DAY
+LEASE = days(2)
 """How long a run may hold its use case: longer than a person may take to approve. A closed run frees it at once."""
 KEPT = 2
 """Closed worktrees of a use case that stay to be looked at; the commits of all stay."""
@@ -111,9 +110,9 @@ def open_run(
             return _opened(runs, found, usecase, "is open already")
         now = home.clock()()
         at = _closed(home, as_of, now)
-        if not backfill and (busy := _lease(home, case, name, now)):
+        if not backfill and (busy := _busy(home, case, name, now)):
             return {"text": busy, "status": "busy", "exit": BUSY}
-        begun = Run(case, name, at, backfill, runs.deployed(), now)
+        begun = Run(case, name, at, backfill, runs.deployed(), now, lease=0 if backfill else home.runs.lease(case, name, now, LEASE))
         tree = runs.add(begun)
         if not runs.ref(begun.ref):
             moment = moment_of(workspace, home, usecase, begun)
@@ -128,9 +127,8 @@ def moment_of(workspace: Workspace, home: Home, usecase: UseCase, run: Run) -> M
     """What the world was when the run began. Opening the holdout is counted, except in a backfill, which judges on validation data."""
     case, at = usecase.name, run.as_of
     holdout = holdout_of(workspace, usecase, at)
-    looks = home.releases.looks(case, holdout)
-    if not run.backfill:
-        home.releases.open_holdout(case, holdout, run.run, run.opened)
+    releases = home.releases
+    looks = releases.looks(case, holdout) if run.backfill else releases.open_holdout(case, holdout, run.run, run.opened)
     held = home.quarantine.held(usecase.kinds)
     champion = _champion_then(home, case, at) if run.backfill else _champion_now(home, case)
     return Moment(case, at, home.landing.digest(usecase.kinds, at, held), champion, holdout, looks, opens_holdout=not run.backfill)
@@ -170,10 +168,12 @@ def stage(tree: Path, case: str, name: str) -> dict[str, Any]:
 def record(runs: Runs, home: Home, case: str, name: str) -> dict[str, Any]:
     """Commit dvc.lock and the small outputs to the run's ref. Raises ShelflifeError when there is no verdict to keep."""
     found = runs.get(case, name)
-    tree = runs.worktree(case, name)
+    tree, now = runs.worktree(case, name), home.clock()()
     verdict = _verdict(tree, case)
+    if not found.backfill:
+        home.runs.check(case, name, found.lease, now)
     sha = runs.commit(found, f"{key_of(found)}: {verdict.status}", small_outputs(tree, case))
-    _journal(home, found, "judged", home.clock()(), verdict=verdict.status)
+    _journal(home, found, "judged", now, verdict=verdict.status)
     why = _plain(verdict.why())
     return {"text": f"{found.ref} is {sha[:12]}\n{why}", "verdict": verdict.status, "why": why, "commit": sha, "ref": found.ref}
 
@@ -198,7 +198,7 @@ def close(workspace: Workspace, home: Home, runs: Runs, key: Key, name: str, sta
             runs.close(found, status)
         pruned = runs.prune(KEPT)
     if not backfill:
-        home.runs.append(case, {"event": "closed", "run": name, "status": status}, now)
+        home.runs.append(case, {"event": "closed", "run": name, "status": status}, now, key=f"closed:{name}")
         home.runs.free(case, name)
     if status in WORDS and not backfill:
         _mail(workspace, home, f"closed:{case}:{name}", f"[shelflife] {case}: {WORDS[status]}", _story(runs, case, name, status))
@@ -233,13 +233,10 @@ def _closed(home: Home, as_of: int | None, now: int) -> int:
     return closed if as_of is None else as_of
 
 
-def _lease(home: Home, case: str, name: str, now: int) -> str:
-    """Take the use case for this run; who has it else, in words, or nothing when it is ours."""
-    try:
-        home.runs.lease(case, name, now, LEASE)
-    except ShelflifeError as error:
-        return f"{case} is busy: {error}"
-    return ""
+def _busy(home: Home, case: str, name: str, now: int) -> str:
+    """Which other run has the use case, in words, or nothing."""
+    holder = home.runs.holder(case, now)
+    return f"{case} is busy: the run {holder.run} has it until {iso(holder.until)}" if holder and holder.run != name else ""
 
 
 def _champion_now(home: Home, case: str) -> str | None:
@@ -249,8 +246,8 @@ def _champion_now(home: Home, case: str) -> str | None:
 
 def _champion_then(home: Home, case: str, at: int) -> str | None:
     """The bundle that answered at that time, None when there was none yet."""
-    answered = [entry for entry in home.releases.history(case) if entry.at <= at]
-    return answered[-1].bundle if answered else None
+    answered = [change.bundle for change in home.releases.history(case) if change.at <= at and change.bundle]
+    return answered[-1] if answered else None
 
 
 def _verdict(tree: Path, case: str) -> Verdict:
@@ -263,13 +260,14 @@ def _verdict(tree: Path, case: str) -> Verdict:
 
 def _journal(home: Home, found: Run, event: str, now: int, **facts: str) -> None:
     if not found.backfill:
-        home.runs.append(found.case, {"event": event, "run": found.run, "as_of": iso(found.as_of), **facts}, now)
+        body = {"event": event, "run": found.run, "as_of": iso(found.as_of), **facts}
+        home.runs.append(found.case, body, now, key=f"{event}:{found.run}")
 
 
 def _mail(workspace: Workspace, home: Home, key: str, subject: str, text: str) -> dict[str, Any]:
     now = home.clock()()
     with home.state.begin() as connection:
-        home.outbox.queue(connection, key=key, subject=subject, text=text, html=f"<pre>{html.escape(text)}</pre>", at=now)
+        home.outbox.queue(connection, key=key, subject=subject, text=text, at=now)
     delivery = home.outbox.deliver(workspace.params.shop.mail, now)
     return {"text": f"sent {delivery.sent}, waiting {delivery.waiting}", "sent": delivery.sent, "waiting": delivery.waiting}
 

@@ -57,7 +57,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Run:
-    """One learn run. `commit` is the deployed commit it started from; `closed` says how it ended, None while it is open."""
+    """One learn run. `commit` is the deployed commit it started from; `closed` says how it ended, None while it is open.
+
+    `lease` is the epoch of its hold on the use case, 0 for a backfill, which needs none.
+    """
 
     case: str
     run: str
@@ -66,6 +69,7 @@ class Run:
     commit: str
     opened: int
     closed: str | None = None
+    lease: int = 0
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.run):

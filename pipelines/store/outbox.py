@@ -113,7 +113,7 @@ class Outbox:
     def _send(self, server: smtplib.SMTP, mail: Mail, letter: Letter, now: int) -> bool:
         """Hand one mail over; whether the server took it. Raises when the connection is gone."""
         try:
-            server.send_message(message(mail, letter), mail.sender, list(mail.to))
+            refused = server.send_message(message(mail, letter), mail.sender, list(mail.to))
         except smtplib.SMTPServerDisconnected:
             raise
         except smtplib.SMTPException as error:
@@ -122,8 +122,9 @@ class Outbox:
                 server.rset()
             return False
         failpoint("outbox.sent")
+        note = f"not taken for {', '.join(sorted(refused))}" if refused else None
         with self.state.begin() as connection:
-            connection.execute(OUTBOX.update().where(OUTBOX.c.key == letter.key).values(sent=now, tries=letter.tries + 1, error=None))
+            connection.execute(OUTBOX.update().where(OUTBOX.c.key == letter.key).values(sent=now, tries=letter.tries + 1, error=note))
         failpoint("outbox.marked")
         return True
 

@@ -53,6 +53,8 @@ def visits(world: World, day: int, shelf: Shelf, orders: Orders, incidents: Sequ
     begin = begin.astype(np.int64)
     end = clock[np.arange(n), length - 1]
     begin[buys] = (orders.ts[ends[buys]] - end[buys]) - 90 * SECOND
+    # A day's visits begin on the day: what lies before it has been sent already.
+    begin = begin.clip(world.midnight(day) + 60 * SECOND)
     customer = np.where(random.random(n) < 0.7, world.buyers(random, n), -1)
     customer[buys] = orders.customer[ends[buys]]
     people = Visits(items, begin[:, None] + clock, length, customer, np.zeros(n, bool), ends)

@@ -1,0 +1,112 @@
+"""promote: let a judged bundle answer, if its verdict still reads as a pass and the champion it was judged against still answers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from pipelines.core.clock import iso
+from pipelines.core.digest import canonical, digest
+from pipelines.core.errors import ShelflifeError
+from pipelines.core.release import Moment, Release
+from pipelines.core.verdict import Verdict
+from pipelines.steps import bundle
+from pipelines.steps.runs import Runs
+from pipelines.steps.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipelines.store.home import Home
+
+EVIDENCE = ("report.json", "evidence.parquet")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("case", help="the use case")
+    parser.add_argument("--run", dest="run_id", required=True, metavar="ID", help="the learn run whose bundle was judged")
+    parser.add_argument("--by", default="", metavar="WHO", help="who approved it; asked for where the risk is high")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    workspace = Workspace.here()
+    return promote(workspace, workspace.home(), args.case, args.run_id, args.by)
+
+
+def promote(workspace: Workspace, home: Home, case: str, run_id: str, by: str) -> dict[str, Any]:
+    """Sign the run's bundle and let it answer; tag its commit and push its data.
+
+    Raises ShelflifeError, with nothing changed, when the verdict is no pass, the run opened no holdout, approval is missing where
+    the risk is high, the probe fails, or another champion answers by now.
+    """
+    runs = Runs(workspace.root, home.path)
+    found = runs.get(case, run_id)
+    tree = Workspace(runs.worktree(case, run_id))
+    moment, usecase = tree.moment(case), workspace.case(case)
+    if usecase.risk == "high" and not by:
+        raise ShelflifeError(f"{case} is of high risk: wanted a person's approval, got none; say who with --by")
+    verdict = judged(tree, moment)
+    epoch, now = home.releases.epoch(), home.clock()()
+    name = home.releases.add(tree.models(case) / "bundle")
+    if verdict.facts.get("bundle") != name:
+        raise ShelflifeError(f"{case}: the verdict is about bundle {str(verdict.facts.get('bundle'))[:12]}, the run holds {name[:12]}; evaluate again")
+    probe = probe_bundle(home, name)
+    report = (tree.reports(case) / "verdict" / "report.json").read_bytes()
+    release = Release(case, name, digest(verdict.to_dict()), digest(report), moment.champion, now)
+    actor = by or f"run {run_id}"
+    decision = record_decision(home, tree, moment, verdict, {"action": "promote", "run": run_id, "actor": actor, "release": release.digest})
+    signature = home.keys.sign(canonical(release.to_dict()))
+    after = home.releases.promote(
+        release, signature, expected_epoch=epoch, at=now, actor=actor, probe=probe, verdict=verdict.to_dict(), mail=_mail(case, verdict, actor)
+    )
+    home.outbox.deliver(workspace.params.shop.mail, now)
+    tag = runs.tag(found, name)
+    runs.push(found)
+    text = f"{case}: {name[:12]} answers since {iso(now)} (epoch {after}, {tag})"
+    return {"text": text, "bundle": name, "release": release.digest, "epoch": after, "tag": tag, "decision": decision}
+
+
+def judged(tree: Workspace, moment: Moment) -> Verdict:
+    """The verdict read off the run's report once more. Raises ShelflifeError unless it passes on an opened holdout."""
+    from pipelines.evaluation import gate
+    from pipelines.reports import verdict as report
+
+    case = moment.usecase
+    path = tree.reports(case) / "verdict" / "report.json"
+    if not path.is_file():
+        raise ShelflifeError(f"{case}: the run has no report; run its stage evaluate first")
+    required = gate.required(tree.case(case), tree.params.block(case).gate, champion=moment.champion is not None)
+    verdict = report.read(json.loads(path.read_text()), required)
+    if not moment.opens_holdout:
+        raise ShelflifeError(f"{case}: this is a preview on validation data, which never promotes; start a run with shelflife learn open")
+    if verdict.status != "pass":
+        raise ShelflifeError(f"{verdict.why()}\nNothing was promoted; the champion keeps answering.")
+    return verdict
+
+
+def probe_bundle(home: Home, name: str) -> dict[str, Any]:
+    """Load the bundle in a limited process of its own and let it answer its golden requests."""
+    from pipelines.serving.probe import probe
+
+    found = probe(home.releases.read(name).files)
+    if not found.get("ok"):
+        raise ShelflifeError(f"bundle {name[:12]} did not answer its golden requests in a process of its own: {found.get('why', 'no word')}")
+    return {**found, "bundle": name}
+
+
+def record_decision(home: Home, tree: Workspace, moment: Moment, verdict: Verdict, facts: dict[str, Any]) -> str:
+    """Keep the verdict with all it was decided from, so that it can be decided again."""
+    case = moment.usecase
+    folder = tree.reports(case) / "verdict"
+    block = tree.params.block(case)
+    body = {
+        **facts, "verdict": verdict.to_dict(), "champion": moment.champion, "as_of": iso(moment.as_of), "log": moment.log,
+        "holdout": moment.holdout, "gate": vars(block.gate), "seed": block.train.seed, "subject": verdict.subject,
+    }  # fmt: skip
+    files = {name: (folder / name).read_bytes() for name in EVIDENCE if (folder / name).is_file()}
+    return home.decisions.record(facts.get("action", "verdict"), case, home.clock()(), body, files)
+
+
+def _mail(case: str, verdict: Verdict, actor: str) -> Any:
+    from pipelines.store.releases import Mailing
+
+    return Mailing(f"A new release of {case} answers. Approved by: {actor}.\n\n{verdict.why()}\n\nGo back with: shelflife rollback {case}\n")

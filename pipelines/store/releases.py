@@ -1,0 +1,385 @@
+"""Which bundle answers: promotion, rollback and hold, each one transaction whose epoch follows the one before."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from pipelines.core.digest import canonical
+from pipelines.core.errors import ShelflifeError
+from pipelines.core.release import Release
+from pipelines.core.verdict import Verdict
+from pipelines.store import bundles, ledger
+from pipelines.store.bundles import BundleFiles
+from pipelines.store.durable import discard, make_folder, place_folder
+from pipelines.store.failpoint import failpoint
+from pipelines.store.keys import Keys
+from pipelines.store.outbox import Outbox
+from pipelines.store.state import CHAMPIONS, ENVELOPES, HOLDS, LOOKS, State, put
+
+CHAIN = "releases"
+CASE = re.compile(r"[a-z][a-z0-9]{1,30}")
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What answers a use case: bundle and signed release by digest, the epoch and moment it began, the bundle before it."""
+
+    case: str
+    bundle: str
+    release: str
+    epoch: int
+    since: int
+    previous: str | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of the releases' ledger: promote, rollback, hold or unhold, by whom and why."""
+
+    epoch: int
+    case: str
+    action: str
+    at: int
+    actor: str
+    reason: str
+    bundle: str | None = None
+    release: str | None = None
+    previous: str | None = None
+    probe: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A person's word that this use case shall not change."""
+
+    case: str
+    at: int
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Mailing:
+    """What a mail about a change says besides its subject, which is fixed; `html` is already escaped."""
+
+    text: str
+    html: str | None = None
+
+
+class Releases:
+    """The bundles of one home, and who is champion of each use case. Every change is one line of a hash-chained ledger; its
+    number is the epoch, so a server asks for one small number to learn whether anything has changed."""
+
+    def __init__(self, folder: Path, state: State, keys: Keys, outbox: Outbox) -> None:
+        self.folder = folder
+        self.state = state
+        self.keys = keys
+        self.outbox = outbox
+
+    def add(self, folder: Path) -> str:
+        """Take an immutable copy of the bundle in a folder; its digest. A copy that was damaged since is replaced."""
+        bundle = bundles.pack(folder)
+        digest = bundle.manifest.digest
+        target = make_folder(self.folder) / digest
+        if target.exists() or target.is_symlink():
+            if self._problem(digest) is None:
+                return digest
+            discard(target)
+        try:
+            place_folder(target, bundles.stored(bundle))
+        except OSError:
+            if self._problem(digest) is not None:
+                raise
+            # Somebody else added the very same bundle in this moment.
+        return digest
+
+    def read(self, digest: str) -> BundleFiles:
+        """The bundle's verified bytes. Raises ShelflifeError unless the folder is exactly what the digest names."""
+        if not bundles.DIGEST.fullmatch(digest):
+            raise ShelflifeError(f"wanted a bundle's digest (64 hex digits), got {ascii(digest)[:70]}")
+        return bundles.load(self.folder / digest, digest)
+
+    def promote(
+        self, release: Release, signature: Mapping[str, str], *, expected_epoch: int, at: int, actor: str, probe: Mapping[str, Any],
+        verdict: Mapping[str, Any] | None = None, mail: Mailing | None = None,
+    ) -> int:  # fmt: skip
+        """Let the release's bundle answer; the new epoch.
+
+        `signature` is `keys.sign(canonical(release.to_dict()))`. `expected_epoch` is what `epoch()` was when the caller looked.
+        `probe` is the record of the separate process that loaded the bundle: {"ok": True, "bundle": its digest, ...}. Where
+        `verdict` (its dict) is given, it must pass and be the one the release names. Raises ShelflifeError, with nothing
+        changed, when any of this does not hold, when the use case is held, or when another champion answers than the one judged
+        against.
+        """
+        self._check_word(release, probe, verdict)
+        with self.state.begin() as connection:
+            failpoint("promote.begun")
+            self.keys.verify(canonical(release.to_dict()), signature)
+            self._check_bundle(release)
+            self._check_turn(connection, release, expected_epoch)
+            failpoint("promote.checked")
+            change = Change(
+                expected_epoch + 1, release.usecase, "promote", at, actor, "", release.bundle, release.digest, release.replaces, dict(probe)
+            )
+            self._enthrone(connection, change)
+            failpoint("promote.written")
+            envelope = {"usecase": release.usecase, "bundle": release.bundle, "body": _text(release.to_dict()), "signature": _text(signature)}
+            connection.execute(ENVELOPES.insert().values(digest=release.digest, epoch=change.epoch, **envelope))
+            self._mail(connection, change, mail)
+            failpoint("promote.mailed")
+        failpoint("promote.committed")
+        return change.epoch
+
+    def rollback(
+        self, case: str, *, at: int, actor: str, reason: str, expected_epoch: int | None = None, mail: Mailing | None = None
+    ) -> int:
+        """Let the champion before this one answer again; the new epoch. It works while the use case is held.
+
+        Raises ShelflifeError when there is none, or its bytes or the signature it was promoted with are no longer good.
+        """
+        with self.state.begin() as connection:
+            failpoint("rollback.begun")
+            epoch, _ = ledger.head(connection, CHAIN)
+            _check_epoch(epoch, expected_epoch)
+            now = _champion(connection, case)
+            if now is None or now.previous is None:
+                raise ShelflifeError(f"{_name(case)} has no champion before this one to go back to; hold it, or promote another release")
+            before = _reign(connection, case, now.previous, now.epoch)
+            if before is None or before.release is None:
+                raise ShelflifeError(f"{case}: {now.previous[:12]} was never promoted, so it cannot answer; restore a backup")
+            self.envelope(before.release, connection)
+            self.read(now.previous)
+            failpoint("rollback.checked")
+            change = Change(epoch + 1, case, "rollback", at, actor, reason, now.previous, before.release, before.previous)
+            self._enthrone(connection, change)
+            self._mail(connection, change, mail)
+            failpoint("rollback.written")
+        failpoint("rollback.committed")
+        return change.epoch
+
+    def hold(self, case: str, *, at: int, actor: str, reason: str) -> int:
+        """Block promotion (and learning) of a use case until somebody clears it; the new epoch. Rollback still works."""
+        with self.state.begin() as connection:
+            put(connection, HOLDS, {"usecase": _name(case)}, {"at": at, "actor": actor, "reason": reason})
+            return self._record(connection, case, "hold", at, actor, reason)
+
+    def unhold(self, case: str, *, at: int, actor: str, reason: str = "") -> int:
+        """Clear the hold; the new epoch. Raises ShelflifeError where there is none."""
+        with self.state.begin() as connection:
+            if connection.execute(HOLDS.delete().where(HOLDS.c.usecase == _name(case))).rowcount == 0:
+                raise ShelflifeError(f"{case} is not held")
+            return self._record(connection, case, "unhold", at, actor, reason)
+
+    def held(self, case: str) -> Hold | None:
+        """Who holds the use case, since when and why; None when nobody does."""
+        with self.state.read() as connection:
+            return _held(connection, case)
+
+    def champion(self, case: str) -> Champion | None:
+        """What answers the use case; None before its first promotion. Raises ShelflifeError when the ledger tells otherwise."""
+        with self.state.read() as connection:
+            return _champion(connection, case)
+
+    def champions(self) -> dict[str, Champion]:
+        """Every use case that has a champion."""
+        with self.state.read() as connection:
+            cases = connection.execute(sa.select(CHAMPIONS.c.usecase)).scalars().all()
+            return {case: found for case in sorted(cases) if (found := _champion(connection, case))}
+
+    def answering(self, case: str) -> tuple[Champion, Release, BundleFiles] | None:
+        """Champion, its release with the signature checked, and its bundle's verified bytes: what a server loads."""
+        with self.state.read() as connection:
+            champion = _champion(connection, case)
+            if champion is None:
+                return None
+            release, _ = self.envelope(champion.release, connection)
+        if release.bundle != champion.bundle:
+            raise ShelflifeError(f"{case}: the champion's release is another bundle's; restore a backup and find out who wrote to the database")
+        return champion, release, self.read(champion.bundle)
+
+    def envelope(self, digest: str, connection: Connection | None = None) -> tuple[Release, dict[str, str]]:
+        """A promoted release and its signature, checked against the keys trusted now."""
+        if connection is None:
+            with self.state.read() as connection:
+                return self.envelope(digest, connection)
+        row = connection.execute(sa.select(ENVELOPES).where(ENVELOPES.c.digest == digest)).first()
+        if row is None:
+            raise ShelflifeError(f"there is no release {ascii(digest)[:70]}; shelflife why lists those there were")
+        body, signature = json.loads(row.body), json.loads(row.signature)
+        self.keys.verify(canonical(body), signature)
+        release = Release(**{name: value for name, value in body.items() if name != "format"})
+        if release.digest != digest:
+            raise ShelflifeError(f"release {digest[:12]} was changed in the database; restore a backup and find out who wrote to it")
+        return release, signature
+
+    def epoch(self) -> int:
+        """The number of changes so far, over all use cases: cheap, and different whenever anything has changed."""
+        with self.state.read() as connection:
+            return ledger.head(connection, CHAIN)[0]
+
+    def history(self, case: str | None = None) -> list[Change]:
+        """Every change, oldest first."""
+        with self.state.read() as connection:
+            return [change for change in _changes(connection) if case in (None, change.case)]
+
+    def verify(self) -> int:
+        """Follow the ledger and compare the champions with it; how many lines it has. Raises ShelflifeError if it was changed."""
+        with self.state.read() as connection:
+            count = ledger.verify(connection, CHAIN)
+            told = {change.case: change.epoch for change in _changes(connection) if change.bundle}
+            found = {row.usecase: row.epoch for row in connection.execute(sa.select(CHAMPIONS))}
+            if told != found:
+                raise ShelflifeError("the champions are not those of the ledger; restore a backup and find out who wrote to the database")
+            for case in found:
+                _champion(connection, case)
+        return count
+
+    def looks(self, case: str, holdout: str) -> int:
+        """How often a holdout has been opened."""
+        with self.state.read() as connection:
+            return _looks(connection, case, holdout)
+
+    def open_holdout(self, case: str, holdout: str, run: str, at: int) -> int:
+        """Count one look at a holdout; how often it had been opened before. The same run again is the same look."""
+        key = {"usecase": _name(case), "holdout": holdout, "run": run}
+        with self.state.begin() as connection:
+            where = [LOOKS.c[name] == value for name, value in key.items()]
+            known = connection.execute(sa.select(LOOKS.c.before).where(*where)).scalar()
+            if known is not None:
+                return int(known)
+            before = _looks(connection, case, holdout)
+            connection.execute(LOOKS.insert().values(**key, at=at, before=before))
+        return before
+
+    def _problem(self, digest: str) -> str | None:
+        try:
+            self.read(digest)
+        except ShelflifeError as error:
+            return str(error)
+        return None
+
+    def _check_word(self, release: Release, probe: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> None:
+        """The probe and the verdict must be about this very bundle, and good."""
+        _name(release.usecase)
+        if probe.get("ok") is not True or probe.get("bundle") != release.bundle:
+            raise ShelflifeError(
+                f'{release.usecase}: wanted a probe record {{"ok": true, "bundle": "{release.bundle[:12]}…"}}, got {ascii(dict(probe))[:100]}; '
+                "let the bundle answer its golden requests in a separate process first"
+            )
+        if verdict is None:
+            return
+        judged = Verdict.from_dict(verdict)
+        if judged.status != "pass" or ledger.digest(dict(verdict)) != release.verdict:
+            raise ShelflifeError(f"{release.usecase}: wanted the passing verdict that the release names, got one that is {judged.status}; evaluate again")
+
+    def _check_bundle(self, release: Release) -> None:
+        """The bundle is here, whole, and made for this use case."""
+        if self.read(release.bundle).manifest.usecase != release.usecase:
+            raise ShelflifeError(f"{release.usecase}: bundle {release.bundle[:12]} was made for another use case; judge the right one")
+
+    def _check_turn(self, connection: Connection, release: Release, expected_epoch: int) -> None:
+        """Nobody holds the use case, the champion is the one judged against, and the release comes for the first time."""
+        case = release.usecase
+        if hold := _held(connection, case):
+            raise ShelflifeError(f"{case} is held by {hold.actor} ({hold.reason}); clear it with shelflife rollback {case} --unhold")
+        _check_epoch(ledger.head(connection, CHAIN)[0], expected_epoch)
+        champion = _champion(connection, case)
+        bundle = champion.bundle if champion else None
+        if bundle != release.replaces:
+            wanted, got = (release.replaces or "none")[:12], (bundle or "none")[:12]
+            raise ShelflifeError(f"{case}: the release was judged against champion {wanted}, now {got} answers; evaluate again")
+        if bundle == release.bundle:
+            raise ShelflifeError(f"{case}: bundle {release.bundle[:12]} answers already")
+        if connection.execute(sa.select(ENVELOPES.c.digest).where(ENVELOPES.c.digest == release.digest)).first():
+            raise ShelflifeError(f"{case}: release {release.digest[:12]} was promoted before; evaluate again and sign anew")
+
+    def _enthrone(self, connection: Connection, change: Change) -> None:
+        """Ledger line and champion, in the caller's transaction."""
+        self._append(connection, change)
+        row = {"bundle": change.bundle, "release": change.release, "epoch": change.epoch, "since": change.at, "previous": change.previous}
+        put(connection, CHAMPIONS, {"usecase": change.case}, row)
+
+    def _record(self, connection: Connection, case: str, action: str, at: int, actor: str, reason: str) -> int:
+        change = Change(ledger.head(connection, CHAIN)[0] + 1, case, action, at, actor, reason)
+        self._append(connection, change)
+        self._mail(connection, change, None)
+        failpoint("hold.written")
+        return change.epoch
+
+    def _append(self, connection: Connection, change: Change) -> None:
+        body = {name: value for name, value in vars(change).items() if name not in ("epoch", "at")}
+        seq = ledger.append(connection, CHAIN, body, change.at)
+        assert seq == change.epoch, "the write lock is held since the epoch was read"
+
+    def _mail(self, connection: Connection, change: Change, mail: Mailing | None) -> None:
+        subject = f"[shelflife] {change.case}: {_DONE[change.action]}" + (f" {change.bundle[:12]}" if change.bundle else "")
+        mailing = mail or Mailing(_sentences(change))
+        self.outbox.queue(
+            connection, key=f"release/{change.epoch}", subject=subject, text=mailing.text, html=mailing.html, at=change.at
+        )
+
+
+_DONE = {"promote": "promoted", "rollback": "rolled back to", "hold": "held", "unhold": "no longer held"}
+
+
+def _sentences(change: Change) -> str:
+    parts = [f"{change.case}: {_DONE[change.action]} {change.bundle or ''}".strip() + "."]
+    parts.append(f"By {change.actor}, epoch {change.epoch}." + (f" Reason: {change.reason}" if change.reason else ""))
+    if change.previous:
+        parts.append(f"Before it: {change.previous}; shelflife rollback {change.case} brings that one back.")
+    parts.append(f"Why: shelflife why {change.case}")
+    return "\n".join(parts)
+
+
+def _name(case: str) -> str:
+    if not CASE.fullmatch(case):
+        raise ShelflifeError(f"wanted a use case (lower-case letters and digits), got {ascii(case)[:40]}")
+    return case
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return canonical(dict(value)).decode()
+
+
+def _check_epoch(found: int, expected: int | None) -> None:
+    if expected is not None and found != expected:
+        raise ShelflifeError(f"the epoch is {found}, not {expected}: something else was promoted meanwhile; look again and retry")
+
+
+def _changes(connection: Connection) -> list[Change]:
+    return [Change(line.seq, at=line.at, **line.body) for line in ledger.lines(connection, CHAIN)]
+
+
+def _champion(connection: Connection, case: str) -> Champion | None:
+    row = connection.execute(sa.select(CHAMPIONS).where(CHAMPIONS.c.usecase == case)).first()
+    if row is None:
+        return None
+    line = ledger.line(connection, CHAIN, row.epoch)
+    told = line and (line.body["case"], line.body["bundle"], line.body["release"], line.body["previous"], line.at)
+    if told != (case, row.bundle, row.release, row.previous, row.since):
+        raise ShelflifeError(f"{case}: the champion is not the one of the ledger; restore a backup and find out who wrote to the database")
+    return Champion(case, row.bundle, row.release, row.epoch, row.since, row.previous)
+
+
+def _reign(connection: Connection, case: str, bundle: str, before: int) -> Change | None:
+    """The latest time, before an epoch, that this bundle became champion of the use case."""
+    found = [c for c in _changes(connection) if c.case == case and c.bundle == bundle and c.epoch < before]
+    return found[-1] if found else None
+
+
+def _held(connection: Connection, case: str) -> Hold | None:
+    row = connection.execute(sa.select(HOLDS).where(HOLDS.c.usecase == _name(case))).first()
+    return Hold(row.usecase, row.at, row.actor, row.reason) if row else None
+
+
+def _looks(connection: Connection, case: str, holdout: str) -> int:
+    query = sa.select(sa.func.count()).select_from(LOOKS).where(LOOKS.c.usecase == case, LOOKS.c.holdout == holdout)
+    return int(connection.execute(query).scalar_one())

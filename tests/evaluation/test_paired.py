@@ -1,0 +1,105 @@
+import time
+
+import numpy as np
+import pytest
+
+from pipelines.evaluation.metrics import statistics
+from pipelines.evaluation.paired import Draws, enough, resample, spend
+from pipelines.evaluation.statistic import labelled, mean_of
+
+
+def difference(labels, a, b, unit, name="roc_auc", seed=0, resamples=1000):
+    rows = labelled(labels, unit)
+    made = {who: statistics([name], rows, scores)[name] for who, scores in (("a", a), ("b", b))}
+    draws = resample(made, rows.units, resamples=resamples, seed=seed)
+    return draws["a"] - draws["b"]
+
+
+def customers(seed, rows=1500, worse=0.0):
+    """Two equally good models, whose errors a customer's rows share; the first is blurred more by `worse`."""
+    random = np.random.default_rng(seed)
+    unit = random.integers(0, rows // 5, rows)
+    x = random.normal(size=rows) + 0.7 * random.normal(size=rows // 5)[unit]
+    labels = (random.random(rows) < 1 / (1 + np.exp(2 - x))) * 1.0
+    blur = [0.5 * random.normal(size=rows) + 0.4 * random.normal(size=rows // 5)[unit] for _ in range(2)]
+    return labels, x + (1 + worse) * blur[0], x + blur[1], unit
+
+
+def promoted(worse, trials, name):
+    bounds = [difference(*customers(seed, worse=worse), name, seed, 500).interval(spend(0.95, 0)) for seed in range(trials)]
+    return np.mean([bound.low > 0 for bound in bounds])
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
+def test_equal_challengers_are_rarely_called_better(name):
+    # A level of 2.5 % on each side: 12 of 200 happen by chance in fewer than 1 of 100 such tests.
+    assert promoted(0.0, 200, name) <= 0.06
+
+
+def test_worse_challengers_are_almost_never_called_better():
+    assert promoted(0.5, 100, "roc_auc") == 0
+
+
+def test_the_interval_covers_a_known_mean_about_as_often_as_it_says():
+    hits = []
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        values = random.exponential(size=120)
+        rows = labelled(values, np.arange(120))
+        interval = resample({"mean": mean_of(values, rows)}, 120, resamples=500, seed=seed)["mean"].interval(0.05)
+        hits.append(interval.low <= 1 <= interval.high)
+    assert 0.83 <= np.mean(hits) <= 0.96
+
+
+def test_rows_of_one_unit_are_not_independent_evidence():
+    random = np.random.default_rng(1)
+    values, unit = np.repeat(random.normal(size=100), 10), np.repeat(np.arange(100), 10)
+    alone, together = labelled(values, np.arange(1000)), labelled(values, unit)
+    width = [
+        np.subtract(*(lambda i: (i.high, i.low))(resample({"m": mean_of(values, rows)}, rows.units, resamples=800, seed=2)["m"].interval(0.05)))
+        for rows in (alone, together)
+    ]  # fmt: skip
+    assert width[1] > 2.5 * width[0]
+
+
+def test_identical_models_differ_by_exactly_nothing():
+    labels, a, _, unit = customers(1)
+    interval = difference(labels, a, a, unit).interval(0.025)
+    assert (interval.low, interval.estimate, interval.high) == (0, 0, 0)
+
+
+def test_the_same_seed_gives_the_same_bounds_and_another_seed_others():
+    labels, a, b, unit = customers(2)
+    first, again, other = (difference(labels, a, b, unit, seed=s).interval(0.025) for s in (1, 1, 2))
+    assert first == again != other
+
+
+def test_too_few_units_or_undefined_draws_give_no_bounds():
+    few = Draws(0.5, np.full(1000, 0.5), np.full(19, 0.5), units=19)
+    gaps = Draws(0.5, np.where(np.arange(1000) < 20, np.nan, 0.5), np.full(50, 0.5), units=50)
+    assert not few.interval(0.025).known
+    assert not gaps.interval(0.025).known
+    assert gaps.chance_not_above(0) == 1
+
+
+def test_nothing_at_all_gives_no_bounds():
+    rows = labelled([], [])
+    assert not resample({"m": mean_of(rows.labels, rows)}, 0, resamples=100, seed=1)["m"].interval(0.025).known
+
+
+def test_all_looks_at_a_holdout_together_spend_less_than_the_error_allowed():
+    assert sum(spend(0.95, look) for look in range(50)) < 0.05 + 1e-9
+    assert enough(1000, spend(0.95, 4)) * spend(0.95, 4) >= 10
+
+
+def test_a_hundred_thousand_rows_take_seconds():
+    random = np.random.default_rng(0)
+    labels = (random.random(100_000) < 0.5) * 1.0
+    rows = labelled(labels, np.arange(100_000))
+    made = {}
+    for who in "ab":
+        scores = labels + random.normal(size=100_000)
+        made |= {who + name: one for name, one in statistics(["average_precision", "roc_auc"], rows, scores).items()}
+    start = time.process_time()
+    resample(made, rows.units, resamples=1000, seed=1)
+    assert time.process_time() - start < 5
