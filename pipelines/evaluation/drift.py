@@ -77,12 +77,20 @@ def wasserstein(reference: Array, current: Array) -> float:
     return float(wasserstein_distance(reference, current) / spread)
 
 
+def category_shift(reference: Array, current: Array) -> float:
+    """The root of the PSI beyond what two samples of these sizes show by chance (about (k - 1) (1/n + 1/m))."""
+    used = int(((reference + current) > 0).sum())
+    chance = max(used - 1, 0) * (1 / max(reference.sum(), 1) + 1 / max(current.sum(), 1))
+    return float(np.sqrt(max(psi(reference, current) - chance, 0.0)))
+
+
 def _shares(counts: Array) -> Array:
     return (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
 
 
 def effect(kind: str, reference: Array, current: Array) -> float:
-    """The effect size between two samples of a column, nulls left out: normed Wasserstein for a number, PSI for a category.
+    """The effect size between two samples of a column, nulls left out, in standard deviations: normed Wasserstein for a
+    number; for a category the shift of a normal that has the same PSI, whose square it is.
 
     NaN where either has no value at all.
     """
@@ -91,7 +99,7 @@ def effect(kind: str, reference: Array, current: Array) -> float:
         reference, current = _finite(reference), _finite(current)
     if not len(reference) or not len(current):
         return float("nan")
-    return wasserstein(reference, current) if kind == "number" else psi(*category_counts(reference, current))
+    return wasserstein(reference, current) if kind == "number" else category_shift(*category_counts(reference, current))
 
 
 def _finite(values: Array) -> Array:
@@ -191,7 +199,7 @@ def performance(
             )
     orient = metric(name, now.rows.levels).orient
     draws = [_draws(name, span, resamples, seed + i).map(orient) for i, span in enumerate((before, now))]
-    fall = (draws[0] - draws[1]).interval(0.025)
+    fall = draws[0].apart(draws[1]).interval(0.025)
     if not fall.known:
         return Finding(found, "unsure", None, wanted, advice="the metric cannot be computed with confidence from these labels")
     large = fall.estimate >= monitor.drop

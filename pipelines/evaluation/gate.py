@@ -186,7 +186,7 @@ def _needed(gain: Interval, bar: float, rows: int) -> str:
         return ""
     away = abs(gain.estimate - bar)
     nearer = (gain.estimate - gain.low) if gain.estimate > bar else (gain.high - gain.estimate)
-    if away < nearer / 10:
+    if away <= nearer / 10:
         return "too close to call: more labels would hardly decide"
     return f"about {int(np.ceil(rows * (nearer / away) ** 2)):,} labelled rows would decide; there are {rows:,}"
 

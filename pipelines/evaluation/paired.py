@@ -45,6 +45,12 @@ class Draws:
         """The paired difference: both were drawn with the same counts."""
         return Draws(self.value - other.value, self.resampled - other.resampled, self.left_out - other.left_out, self.units)
 
+    def apart(self, other: Draws) -> Draws:
+        """The difference of two samples that share no unit: each was drawn by itself."""
+        away = np.r_[self.left_out - self.left_out.mean(), other.left_out.mean() - other.left_out]
+        value = self.value - other.value
+        return Draws(value, self.resampled - other.resampled, value + away, min(self.units, other.units))
+
     def map(self, function: Callable[[Array], Array]) -> Draws:
         """The draws of a function of the statistic."""
         return Draws(float(function(np.array([self.value]))[0]), function(self.resampled), function(self.left_out), self.units)

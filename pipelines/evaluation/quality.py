@@ -19,6 +19,8 @@ UNSEEN = 0.5
 VOLUME = np.log(3.0)
 """A window three times larger or smaller than past ones is a fault of the feed; a promotion is not."""
 FACTORS = (10.0, 100.0, 1000.0)
+ALIKE = 0.2
+"""How near (in standard deviations of the logarithm) values must come to the past's once a change of unit is undone."""
 SHARE = 0.02
 """A change of unit is reported when it explains at least so many rows."""
 
@@ -127,7 +129,9 @@ def _spread(values: Array) -> float:
 
 
 def _explained(before: Array, after: Array, shift: float) -> float:
-    """The share of values that a change of unit explains; 0 where the past overlaps with its own shifted self too much to say."""
+    """The share of values that a change of unit explains: all, or those of one feed; 0 where it explains them no better."""
+    if wasserstein(before, after - shift) < min(ALIKE, 0.5 * wasserstein(before, after)):
+        return 1.0
     low, high = np.quantile(before, [0.005, 0.995])
     outside = (after > high) if shift > 0 else (after < low)
     back = after - shift
@@ -137,8 +141,8 @@ def _explained(before: Array, after: Array, shift: float) -> float:
     if share < SHARE or explained.sum() < 0.8 * outside.sum():
         return 0.0
     # A mere growth also leaves the old range: the rows that moved must look like the past again once moved back.
-    moved, unmoved = wasserstein(before, after), wasserstein(before, np.where(explained, back, after))
-    return share if unmoved < 0.5 * moved else 0.0
+    still_away = wasserstein(before, np.where(explained, back, after))
+    return share if still_away < min(ALIKE, 0.5 * wasserstein(before, after)) else 0.0
 
 
 def _respelt(column: Array, kind: str, seen: Windows) -> tuple[float, str]:

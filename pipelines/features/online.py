@@ -53,9 +53,9 @@ class Series:
 
     def rebuild(self) -> str:
         """One tile again from its rows; parameters: key, start, key, first ts, last ts (exclusive), and the filter's."""
-        numbers = ", ".join(["count(*)", *(_numbers(quote(field)) for field in self.fields)])
-        return f"""INSERT INTO {self.table} SELECT ?, ?, {numbers} FROM {rows_table(self.of)}
-WHERE {quote(self.by)} = ? AND ts >= ? AND ts < ?{_filter(self.where)} HAVING count(*) > 0"""
+        numbers = ", ".join(["count(*) AS n", *(_numbers(quote(field)) for field in self.fields)])
+        return f"""INSERT INTO {self.table} SELECT * FROM (SELECT ?, ?, {numbers} FROM {rows_table(self.of)}
+WHERE {quote(self.by)} = ? AND ts >= ? AND ts < ?{_filter(self.where)}) WHERE n > 0"""
 
     def fold(self) -> str:
         """Tiles before a horizon into the one that holds everything older; parameter: the horizon."""
@@ -75,7 +75,7 @@ class Question:
 
     @cached_property
     def text(self) -> str:
-        """Parameters: see `parameters`. A key that is not in the store still gives a row."""
+        """Parameters: see `parameters`."""
         return self._statement(exclude=False)
 
     @cached_property
@@ -87,7 +87,7 @@ class Question:
         """For the keys (a JSON list) at the moment ts."""
         low, end = self.window.edges(ts)
         head = end - end % self.window.grain
-        filters = {f"w{n}": value for n, (_, value) in enumerate(self.window.where)}
+        filters = {f"w{n}": stored(value) for n, (_, value) in enumerate(self.window.where)}
         return {"keys": keys, "low": low, "head": head if exclude is None else low, "end": end, "own": exclude, **filters}
 
     def _statement(self, *, exclude: bool) -> str:
@@ -97,15 +97,15 @@ class Question:
         return self._merged(self.series, exclude=exclude)
 
     def _merged(self, series: Series, *, exclude: bool) -> str:
-        """Tiles and head together, aggregated once."""
-        numbers = ", ".join(["1 AS n", *(_as_numbers(field) for field in series.fields)])
-        tiles = f"start >= :low AND start < :head" if not exclude else f"start = {-FOREVER}"  # noqa: F541
-        head = ":head" if not exclude else ":low"
+        """Tiles and head together, aggregated once; a key without any event gives no row."""
+        tiles = f"t.start = {-FOREVER}" if exclude else "t.start >= :low AND t.start < :head"
+        kept = ", ".join(f"t.{quote(name)}" for name in series.columns)
+        fresh = ", ".join(["1 AS n", *(_as_numbers(field) for field in series.fields)])
         total = ", ".join(f"{_fold(name)}({quote(name)})" for name in series.columns)
-        names = ", ".join(map(quote, series.columns))
-        return f"""SELECT k.value, (SELECT json_array({total}) FROM (
-SELECT {names} FROM {series.table} WHERE key = k.value AND {tiles} UNION ALL
-SELECT {numbers} FROM {rows_table(series.of)} WHERE {self._inside(head, exclude=exclude)})) FROM json_each(:keys) k"""
+        return f"""SELECT key, {total} FROM (
+SELECT t.key, {kept} FROM json_each(:keys) k CROSS JOIN {series.table} t ON t.key = k.value AND {tiles}
+UNION ALL SELECT k.value, {fresh} FROM json_each(:keys) k CROSS JOIN {rows_table(series.of)} r ON {self._inside(":head", exclude=exclude)}
+) GROUP BY key"""
 
     def _from_rows(self, feature: Counted, *, exclude: bool) -> str:
         value, table = quote(str(feature.how.field)), rows_table(self.window.of)
@@ -152,7 +152,7 @@ class Plan:
         windows = [q for q in self.questions if q.window.of == kind]
         if any(q.window.ever and q.series is None for q in windows):
             return None
-        return max(q.window.lag + (keep if q.window.ever else max(micros(q.window.over), keep)) for q in windows)
+        return max(q.window.lag + (keep if q.window.ever else micros(q.window.over)) for q in windows)
 
 
 def plan(features: FeatureSet) -> Plan:

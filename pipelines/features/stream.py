@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,8 @@ class OnlineStore:
     def __init__(self, path: Path, features: FeatureSet):
         self.plan: Plan = plan(features)
         self.path = path
+        self._lock = threading.RLock()
+        self._horizons: dict[str, int] = {}
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=30, cached_statements=512, check_same_thread=False)
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "cache_size=-65536"):
@@ -68,13 +71,14 @@ class OnlineStore:
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
-        self._connection.execute(f"BEGIN {kind}")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+        with self._lock:
+            self._connection.execute(f"BEGIN {kind}")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
 
     def _meta(self, name: str, default: Any = None) -> Any:
         found = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
@@ -153,7 +157,6 @@ class OnlineStore:
                 _count(tiles.setdefault(at, [0] + [0, 0, None, None] * len(series.fields)), series, fields, row)
         self._connection.executemany(series.add(), [(*at, *numbers) for at, numbers in tiles.items()])
         again = {at for row in retracted if (at := place(row)) is not None and at[1] > -FOREVER}
-        again |= {at for row in added if retracted and (at := place(row)) is not None and at[1] > -FOREVER}
         for key, start in again:
             self._connection.execute(f"DELETE FROM {series.table} WHERE key = ? AND start = ?", (key, start))  # noqa: S608
             filters = [stored(value) for _, value in series.where]
@@ -186,22 +189,24 @@ class OnlineStore:
     def snapshot(self) -> Iterator[int]:
         """One consistent view of rows, tiles and offset, for as long as it is open; gives the offset."""
         with self._transaction("DEFERRED"):
-            yield self.offset()
+            meta = dict(self._connection.execute("SELECT name, value FROM meta"))
+            self._horizons = {kind: meta[f"horizon {kind}"] for kind in self.plan.fields if f"horizon {kind}" in meta}
+            yield int(meta["offset"])
 
     def ask(self, question: Question, keys: Sequence[Any], ts: int, own: str | None = None) -> dict[Any, dict[str, Any]]:
-        """The window's features of each key at the moment ts; `own` is the id of the ask, where it must be left out by id."""
+        """The window's features of each key at the moment ts, inside a snapshot; a key that is missing has an empty window.
+        `own` is the id of the ask, where it must be left out by id."""
         self._check_horizon(question, ts)
-        parameters = question.parameters(json.dumps(keys), ts, own) | {f"w{n}": stored(v) for n, (_, v) in enumerate(question.window.where)}
-        found = self._connection.execute(question.text if own is None else question.without, parameters)
+        found = self._connection.execute(question.text if own is None else question.without, question.parameters(json.dumps(keys), ts, own))
         if question.series is None:
             return {key: {f.name: _cell(f.how.how, v) for f, v in zip(question.features, cells, strict=True)} for key, *cells in found}
         columns = question.series.columns
-        merged = ((key, dict(zip(columns, json.loads(numbers), strict=True))) for key, numbers in found)
+        merged = ((key, dict(zip(columns, numbers, strict=True))) for key, *numbers in found)
         return {key: {f.name: answer(f, numbers) for f in question.features} for key, numbers in merged}
 
     def _check_horizon(self, question: Question, ts: int) -> None:
         """Refuses a moment whose window has expired in part: a count too low would look like an answer."""
-        horizon = int(self._meta(f"horizon {question.window.of}", -FOREVER))
+        horizon = self._horizons.get(question.window.of, -FOREVER)
         low, end = question.window.edges(ts)
         if (end if question.window.ever and question.series else low) < horizon and horizon > -FOREVER:
             raise ShelflifeError(f"wanted features at {iso(ts)}, but the store keeps {question.window.of} from {iso(horizon)} on; read them in batch")
@@ -273,7 +278,7 @@ class StreamReader:
         found = self._store.ask(question, different, event.ts, excluded) if different else {}
         for feature in question.features:
             empty = _cell(feature.how.how, 0 if feature.how.how in ("count", "sum", "distinct") else None)
-            cells[feature.name] += [found[key][feature.name] if key is not None else empty for key in keys]
+            cells[feature.name] += [found[key][feature.name] if key in found else empty for key in keys]
 
 
 def _placer(series: Series, fields: Sequence[str], horizon: int) -> Any:

@@ -78,7 +78,7 @@ class BoostedProbability(Probabilities, Boosting):
         return self.boosters_[0].predict(X, num_threads=self.threads)
 
     def graph(self, graph: Graph, x: str) -> str:
-        return graph.node("Sigmoid", add_trees(graph, x, self.boosters_))
+        return graph.sigmoid(add_trees(graph, x, self.boosters_))
 
 
 class BoostedQuantiles(Amounts, Boosting):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from pipelines.core.decision import Answers, Probability, Quantiles, Ranking
 from pipelines.models.estimator import Amounts, Estimator, Probabilities, answer, decided, sizes
@@ -16,7 +17,7 @@ from pipelines.models.export import add
 from pipelines.models.graph import Graph
 from pipelines.models.linear import choice_loss, minimum
 
-LEAST, MOST = 1e-6, 1 - 1e-4
+LEAST, MOST = 1e-6, 1 - 1e-3
 """Probabilities are cut here before their log-odds are taken: float32 is fine near 0 and coarse near 1."""
 
 
@@ -116,14 +117,14 @@ class Stack(Probabilities):
         return np.log(p) - np.log(1 - p)
 
     def probability(self, X: Any) -> np.ndarray:
-        return 1 / (1 + np.exp(-(self._odds(X) @ self.weights_ + self.intercept_)))
+        return expit(self._odds(X) @ self.weights_ + self.intercept_)
 
     def graph(self, graph: Graph, x: str) -> str:
         p = graph.node("Concat", *(add(graph, member, x) for member in self.members), axis=1)
         p = graph.node("Clip", p, graph.constant(LEAST), graph.constant(MOST))
         against = graph.node("Log", graph.node("Sub", graph.constant(1.0), p))
         odds = graph.node("Sub", graph.node("Log", p), against)
-        return graph.node("Sigmoid", graph.affine(odds, self.weights_[:, None], self.intercept_))
+        return graph.sigmoid(graph.affine(odds, self.weights_[:, None], self.intercept_))
 
 
 def _amounts(answers: Answers, mean: np.ndarray) -> np.ndarray:

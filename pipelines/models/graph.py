@@ -71,6 +71,11 @@ class Graph:
         """x @ weights + bias."""
         return self.node("Gemm", x, self.constant(weights), self.constant(bias))
 
+    def sigmoid(self, x: str) -> str:
+        """1 / (1 + exp(-x)), spelt out: the runtime's own Sigmoid is coarse near 0, where an ensemble takes log-odds again."""
+        one = self.constant(1.0)
+        return self.node("Div", one, self.node("Add", one, self.node("Exp", self.node("Neg", x))))
+
     def square(self, x: str) -> str:
         return self.node("Mul", x, x)
 

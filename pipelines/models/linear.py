@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from pipelines.core.errors import NotDecidable
 from pipelines.models.estimator import Amounts, Probabilities, decided, sizes
@@ -36,11 +37,11 @@ class LogisticRegression(Probabilities):
         return self
 
     def probability(self, X: Any) -> np.ndarray:
-        return 1 / (1 + np.exp(-(self.prepare_.transform(X) @ self.coef_ + self.intercept_)))
+        return expit(self.prepare_.transform(X) @ self.coef_ + self.intercept_)
 
     def graph(self, graph: Graph, x: str) -> str:
         prepared = self.prepare_.graph(graph, x)
-        return graph.node("Sigmoid", graph.affine(prepared, self.coef_[:, None], self.intercept_))
+        return graph.sigmoid(graph.affine(prepared, self.coef_[:, None], self.intercept_))
 
 
 class QuantileRegression(Amounts):
@@ -59,7 +60,7 @@ class QuantileRegression(Amounts):
     def fit(self, X: Any, y: Any, groups: Any = None) -> QuantileRegression:
         X, y = self._start(X, y)
         self.prepare_ = Prepare(self.kinds).fit(X)
-        prepared = np.asarray(self.prepare_.transform(X), np.float64)
+        prepared = self.prepare_.transform(X).astype(np.float64)
         logs = np.log1p(np.maximum(y, 0))
         columns = [self._fit_level(prepared, logs, level, done) for done, level in enumerate(self.levels)]
         self.coef_ = np.column_stack([c[:-1] for c in columns]).astype(np.float32)
@@ -72,7 +73,7 @@ class QuantileRegression(Amounts):
             error = logs - prepared @ w[:-1] - w[-1]
             scaled = error / self.smooth
             value = level * error + self.smooth * np.logaddexp(0, -scaled)
-            slope = (1 / (1 + np.exp(np.clip(scaled, -500, 500))) - level) / len(logs)
+            slope = (expit(-scaled) - level) / len(logs)
             gradient = np.r_[prepared.T @ slope + 2 * self.penalty * w[:-1], slope.sum()]
             return value.mean() + self.penalty * w[:-1] @ w[:-1], gradient
 
@@ -103,7 +104,7 @@ class ConditionalLogit(Amounts):
         kept = decided(y, groups)
         if not kept.any():
             raise NotDecidable("wanted asks whose next item is among their candidates, got none; widen the candidates")
-        prepared = np.asarray(self.prepare_.transform(X[kept]), np.float64)
+        prepared = self.prepare_.transform(X[kept]).astype(np.float64)
         loss = choice_loss(y[kept], sizes(np.asarray(groups)[kept]))
 
         def penalised(w: np.ndarray) -> tuple[float, np.ndarray]:

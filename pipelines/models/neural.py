@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from pipelines.core.errors import NotDecidable, ShelflifeError
 from pipelines.models.estimator import Amounts, Estimator, Probabilities, decided, dense, sizes
@@ -102,10 +103,10 @@ class NetworkProbability(Probabilities, Network):
         return self
 
     def probability(self, X: Any) -> np.ndarray:
-        return 1 / (1 + np.exp(-self._output(X)[:, 0]))
+        return expit(self._output(X)[:, 0])
 
     def graph(self, graph: Graph, x: str) -> str:
-        return graph.node("Sigmoid", self._output_nodes(graph, x))
+        return graph.sigmoid(self._output_nodes(graph, x))
 
 
 class NetworkQuantiles(Amounts, Network):

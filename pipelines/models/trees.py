@@ -30,7 +30,7 @@ class Table:
             place, node = waiting.pop()
             if "leaf_value" in node:
                 self.nodes.append((tree, place, 0, 0.0, "LEAF", 0, 0, 0))
-                self.leaves.append((tree, place, target, node["leaf_value"]))
+                self.leaves.append((tree, place, target, float(node["leaf_value"])))
                 continue
             left, right = taken, taken + 1
             tests = _tests(node)
@@ -57,7 +57,8 @@ def _tests(split: dict[str, Any]) -> list[tuple[str, float, int]]:
 def round_down(threshold: float) -> float:
     """The largest float32 that is not above the threshold: x <= threshold and x <= this agree for every float32 x."""
     value = np.float32(np.clip(threshold, np.finfo(np.float32).min, np.finfo(np.float32).max))
-    return float(value if float(value) <= threshold else np.nextafter(value, np.float32(-np.inf)))
+    with np.errstate(over="ignore"):  # below all float32 lies minus infinity, and that is right
+        return float(value if float(value) <= threshold else np.nextafter(value, np.float32(-np.inf)))
 
 
 def add_trees(graph: Graph, x: str, boosters: Sequence[Any]) -> str:

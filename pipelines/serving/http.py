@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 BODY = 1 << 20
 """Bytes of a request's body, counted while they come in."""
 
+HEADER = 16 << 10
+"""Bytes of a request's headers."""
+
 SLOW = 5.0
 """Seconds in which a body must have come."""
 
@@ -46,6 +49,8 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+        elif sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER:
+            await refusal(431, f"headers: wanted at most {HEADER} bytes")(scope, receive, _secured(send))
         elif not self._known(scope):
             await refusal(421, "host: wanted a name that this server answers to")(scope, receive, _secured(send))
         else:

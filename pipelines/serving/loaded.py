@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import numpy as np
 from pipelines.core.contract import Contract
 from pipelines.core.decision import Answers, answers_from_dict
 from pipelines.core.errors import ShelflifeError
+from pipelines.core.feature import FeatureSet
 from pipelines.serving import answers, golden, predictions
 from pipelines.serving.champion import Champion
 from pipelines.serving.schema import Asks, Refused
@@ -30,6 +32,7 @@ class Parts:
     """The other rooms, by argument. `open_bundle` returns bytes checked against the digest it was asked for, or raises.
 
     `believe` raises ShelflifeError unless the champion's release is signed by a trusted key and names its bundle and verdict.
+    `is_behind` says whether the features at an offset lack events of these kinds that the log has had for long.
     `make_fallback` makes a reader that needs no store: it answers, degraded, while the features' store is away.
     """
 
@@ -39,6 +42,7 @@ class Parts:
     make_reader: Callable[[Files], FeatureReader]
     believe: Callable[[Champion], None]
     make_fallback: Callable[[Files], FeatureReader] | None = None
+    is_behind: Callable[[tuple[str, ...], int], bool] = lambda _kinds, _seen: False
 
     def scorer(self, files: Files) -> OnnxScorer:
         return OnnxScorer(files, encoder=self.encoder_from(files), calibration=self.calibration_from(files))
@@ -67,6 +71,7 @@ class Loaded:
     reader: FeatureReader = field(repr=False)
     fallback: FeatureReader | None = field(repr=False)
     typical: Any = field(repr=False)
+    is_behind: Callable[[int], bool] = field(repr=False)
 
     def answer(self, champion: Champion, asks: Sequence[Event], request: str, now: int, away: tuple[str, ...] = ()) -> Answered:
         """The answers at `now`; `away` is what is known to be away already.
@@ -97,7 +102,7 @@ class Loaded:
             if self.fallback is None:
                 raise ShelflifeError("the features cannot be read; is `shelflife stream` running on this home?") from error
             return self._read_blind(asks), None, ("features",)
-        return columns, seen, ()
+        return columns, seen, ("behind",) * self.is_behind(seen)
 
     def _read_blind(self, asks: Sequence[Event]) -> Mapping[str, np.ndarray]:
         """The features without their store. What cannot be read even so is the asks' own fault: Refused (422)."""
@@ -119,6 +124,8 @@ def load(case: str, digest: str, parts: Parts) -> Loaded:
     scorer = parts.scorer(files)
     scores = golden.check(scorer, files)
     fallback = parts.make_fallback(files) if parts.make_fallback else None
-    response = answers.response_type(case, kind)
-    typical = np.median(scores, axis=0)
-    return Loaded(case, contract, kind, Asks(case, contract), response, scorer, parts.make_reader(files), fallback, typical)
+    sources = FeatureSet.from_dict(json.loads(files["features.json"])).sources
+    return Loaded(
+        case, contract, kind, Asks(case, contract), answers.response_type(case, kind), scorer, parts.make_reader(files), fallback,
+        np.median(scores, axis=0), functools.partial(parts.is_behind, sources),
+    )  # fmt: skip

@@ -19,7 +19,8 @@ RULES = (
     f"JSON in UTF-8 only, at most {BODY} bytes and {BATCH} rows a request. Unknown fields, wrong types and values out of bounds are "
     "refused with 422 and never echoed. Of a key that comes twice the last counts. Money is integer cents. "
     "`degraded` says that something was away while it was answered, `reasons` what: `state` (a newer release may exist), `release` "
-    "(a newer release does not load), `features` (answered without counted features), `score` (no finite score, the typical one was "
+    "(a newer release does not load), `features` (answered without counted features), `behind` "
+    "(counted features lack events of a minute ago or more; is the stream running?), `score` (no finite score, the typical one was "
     "used), `log` (predictions wait in the spool), `spool` (this answer is not written down yet)."
 )
 REFUSALS = {

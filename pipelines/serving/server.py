@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.errors import ShelflifeError
+from pipelines.serving.http import HEADER
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
-
-HEADER = 16 << 10
-"""Bytes of a request's line and headers."""
 
 CONNECTIONS = 512
 GRACE = 10

@@ -92,11 +92,10 @@ def remembered(home: Home) -> list[Incident]:
 
 
 def _incident(text: str, first: int) -> Incident:
-    from pipelines.shop import incidents
+    from pipelines.shop.incidents import Incident
 
     name, *numbers = text.split(":")
-    makers = {made: getattr(incidents, made) for made in incidents.SENTENCES}
-    if name not in makers or not numbers or not all(number.isdigit() for number in numbers) or len(numbers) > 2:
-        raise ShelflifeError(f"wanted NAME:DAY or NAME:DAY:DAYS with a name of {', '.join(sorted(makers))}, got {ascii(text)}")
+    if not 1 <= len(numbers) <= 2 or not all(number.isdigit() and int(number) for number in numbers):
+        raise ShelflifeError(f"wanted NAME:DAY or NAME:DAY:DAYS with days from 1 on, got {ascii(text)}")
     day, *days = map(int, numbers)
-    return makers[name](first + day - 1, *days)
+    return Incident.from_dict({"name": name, "first_day": first + day - 1} | ({"days": days[0]} if days else {}))

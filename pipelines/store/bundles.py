@@ -39,7 +39,9 @@ def load(folder: Path, expected: str) -> BundleFiles:
     raw = contents(folder)
     manifest = raw.pop(MANIFEST, b"")
     if digest(manifest) != expected:
-        raise ShelflifeError(f"bundle {expected[:12]}: its manifest is not the one that was judged; add the bundle again from its run")
+        raise ShelflifeError(
+            f"bundle {expected[:12]}: its manifest is not the one that was judged; add the bundle again from its run"
+        )
     return _matched(Bundle.from_dict(json.loads(manifest)), raw)
 
 
@@ -69,7 +71,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     except OSError:
         raise ShelflifeError(f"there is no bundle at {folder}; add it again from its run") from None
     try:
-        return {name: _plain(name, handle) for name in sorted(os.listdir(handle))}
+        return {
+            name: _plain(name, handle) for name in sorted(os.listdir(handle))
+        }  # of the open folder, whatever its name is by now
     finally:
         os.close(handle)
 
@@ -79,11 +83,15 @@ def _plain(name: str, folder: int) -> bytes:
     try:
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError as error:
-        raise ShelflifeError(f"bundle: {ascii(name)[:60]} cannot be read as a plain file ({error.strerror}); add the bundle again") from None
+        raise ShelflifeError(
+            f"bundle: {ascii(name)[:60]} cannot be read as a plain file ({error.strerror}); add the bundle again"
+        ) from None
     with os.fdopen(handle, "rb") as file:
         seen = os.fstat(handle)
         if not stat.S_ISREG(seen.st_mode) or seen.st_nlink != 1 or seen.st_size > LARGEST:
-            raise ShelflifeError(f"bundle: {ascii(name)[:60]} is not a plain file of its own (a link or a folder); add the bundle again")
+            raise ShelflifeError(
+                f"bundle: {ascii(name)[:60]} is not a plain file of its own (a link or a folder); add the bundle again"
+            )
         return file.read()
 
 

@@ -64,7 +64,9 @@ class Decisions:
         with self.state.read() as connection:
             rows = connection.execute(sa.select(DECISIONS).where(DECISIONS.c.id.startswith(id_))).all()
         if len(rows) != 1:
-            raise ShelflifeError(f"there {'is no decision' if not rows else 'are several decisions that begin with'} {id_}; shelflife why lists them")
+            raise ShelflifeError(
+                f"there {'is no decision' if not rows else 'are several decisions that begin with'} {id_}; shelflife why lists them"
+            )
         return _of(rows[0])
 
     def files(self, id_: str) -> dict[str, bytes]:
@@ -94,7 +96,9 @@ class Decisions:
             told = [(line.seq, line.body["id"]) for line in ledger.lines(connection, CHAIN)]
             rows = connection.execute(sa.select(DECISIONS).order_by(DECISIONS.c.seq)).all()
         if told != [(row.seq, row.id) for row in rows]:
-            raise ShelflifeError("the decisions are not those of the ledger; restore a backup and find out who wrote to the database")
+            raise ShelflifeError(
+                "the decisions are not those of the ledger; restore a backup and find out who wrote to the database"
+            )
         for row in rows:
             if _of(row).files and (self.folder / row.id).exists():
                 self.files(row.id)
@@ -130,5 +134,7 @@ def _decision(kind: str, case: str, at: int, body: Mapping[str, Any], files: Map
 def _of(row: Any) -> Decision:
     decision = _decision(row.kind, row.usecase, row.at, json.loads(row.body), json.loads(row.files))
     if decision.id != row.id:
-        raise ShelflifeError(f"decision {row.id[:12]} was changed after it was recorded; restore a backup and find out who wrote to the database")
+        raise ShelflifeError(
+            f"decision {row.id[:12]} was changed after it was recorded; restore a backup and find out who wrote to the database"
+        )
     return decision

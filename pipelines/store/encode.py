@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from hashlib import sha256
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.contract import ENVELOPE
@@ -20,7 +21,7 @@ def merged(tables: Iterable[tuple[str, pa.Table]]) -> list[Row]:
     """The rows of all tables by rising `arrived`; at the same moment a table given earlier comes first."""
     rows = [row for kind, table in tables for row in _rows(kind, table)]
     arrived = [row[3] for row in rows]
-    if any(a > b for a, b in zip(arrived, arrived[1:], strict=False)):
+    if any(a > b for a, b in pairwise(arrived)):
         rows.sort(key=lambda row: row[3])
     return rows
 
@@ -37,7 +38,11 @@ def _rows(kind: str, table: pa.Table) -> list[Row]:
 
 def _quoted(text: str) -> bytes:
     """The text as canonical JSON; an id of plain characters needs no escape."""
-    return b'"%b"' % text.encode() if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text else canonical(text)
+    return (
+        b'"%b"' % text.encode()
+        if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
+        else canonical(text)
+    )
 
 
 def _whole(kind: str, table: pa.Table, name: str) -> list[Any]:
@@ -79,7 +84,9 @@ def _bodies(kind: str, table: pa.Table) -> Iterable[bytes]:
     encode = msgspec.json.Encoder().encode
     quick = [encode(shape(*values)) for values in zip(*columns, strict=True)]
     for row in _spelled_otherwise(table, names):
-        quick[row] = canonical({name: values[row] for name, values in zip(names, columns, strict=True) if values[row] is not None})
+        quick[row] = canonical(
+            {name: values[row] for name, values in zip(names, columns, strict=True) if values[row] is not None}
+        )
     return quick
 
 

@@ -53,7 +53,9 @@ class Home:
         if found is None:
             home._create(create)
         elif found > VERSION:
-            raise ShelflifeError(f"{home.path}: wanted a home of version {VERSION} or older, got {found}; use the newer Shelflife that wrote it")
+            raise ShelflifeError(
+                f"{home.path}: wanted a home of version {VERSION} or older, got {found}; use the newer Shelflife that wrote it"
+            )
         elif found < VERSION:
             home._upgrade(found)
         return home
@@ -123,7 +125,9 @@ class Home:
         before = int(self.state.get("simulated_now") or 0)
         if now < max(before, self.log.last_arrived()):
             last = max(before, self.log.last_arrived())
-            raise ShelflifeError(f"the simulated time is {iso(last)} already, it cannot go back to {iso(now)}; use another home for another shop")
+            raise ShelflifeError(
+                f"the simulated time is {iso(last)} already, it cannot go back to {iso(now)}; use another home for another shop"
+            )
         with self.state.begin() as connection:
             put(connection, META, {"name": "clock"}, {"value": "simulated"})
             put(connection, META, {"name": "simulated_now"}, {"value": str(now)})
@@ -147,9 +151,13 @@ class Home:
         """A new home; a creation that was interrupted is continued."""
         strange = [p.name for p in self.path.iterdir() if not _ours(p.name)] if self.path.is_dir() else []
         if strange:
-            raise ShelflifeError(f"{self.path}: wanted an empty folder for a new home, got {ascii(strange[0])} in it; choose another folder")
+            raise ShelflifeError(
+                f"{self.path}: wanted an empty folder for a new home, got {strange[0]!a} in it; choose another folder"
+            )
         if not create:
-            raise ShelflifeError(f"there is no state at {self.path}; make it with shelflife simulate or shelflife keys make, or set {VARIABLE}")
+            raise ShelflifeError(
+                f"there is no state at {self.path}; make it with shelflife simulate or shelflife keys make, or set {VARIABLE}"
+            )
         make_folder(self.path).chmod(0o700)
         for name in FOLDERS:
             make_folder(self.path / name)

@@ -108,24 +108,36 @@ class Keys:
             raise ShelflifeError("there is no key to sign with; make one with shelflife keys make") from None
         with os.fdopen(handle, "rb") as file:
             if os.fstat(file.fileno()).st_mode & 0o077:
-                raise ShelflifeError(f"{self._private.name} can be read by others; chmod 600 it, and rotate if somebody may have copied it")
+                raise ShelflifeError(
+                    f"{self._private.name} can be read by others; chmod 600 it, and rotate if somebody may have copied it"
+                )
             return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(file.read().decode()))
 
 
-def verify(data: bytes, signature: Mapping[str, str], trusted: Mapping[str, bytes], revoked: set[str] | frozenset[str] = frozenset()) -> None:
+def verify(
+    data: bytes, signature: Mapping[str, str], trusted: Mapping[str, bytes], revoked: set[str] | frozenset[str] = frozenset()
+) -> None:
     """Raises ShelflifeError unless one of the trusted public keys has signed exactly these bytes."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     key_id = signature.get("key_id")
     if key_id in revoked:
-        raise ShelflifeError(f"the release is signed with the revoked key {key_id}; judge it again and sign it with a trusted one")
+        raise ShelflifeError(
+            f"the release is signed with the revoked key {key_id}; judge it again and sign it with a trusted one"
+        )
     if not isinstance(key_id, str) or key_id not in trusted:
-        raise ShelflifeError(f"the release is signed with the unknown key {ascii(key_id)[:40]}; only keys under keys/trusted are believed")
+        raise ShelflifeError(
+            f"the release is signed with the unknown key {ascii(key_id)[:40]}; only keys under keys/trusted are believed"
+        )
     try:
-        Ed25519PublicKey.from_public_bytes(trusted[key_id]).verify(bytes.fromhex(signature.get("signature", "")), PURPOSE + data)
+        Ed25519PublicKey.from_public_bytes(trusted[key_id]).verify(
+            bytes.fromhex(signature.get("signature", "")), PURPOSE + data
+        )
     except (InvalidSignature, ValueError, TypeError):
-        raise ShelflifeError(f"the release's signature by {key_id} is wrong: it was changed after it was signed; judge and sign it again") from None
+        raise ShelflifeError(
+            f"the release's signature by {key_id} is wrong: it was changed after it was signed; judge and sign it again"
+        ) from None
 
 
 def _id(public: bytes) -> str:

@@ -61,7 +61,9 @@ class Partition:
 
     def changed(self) -> ShelflifeError:
         name = f"{self.kind}/{self.path.name}"
-        return ShelflifeError(f"the landed partition {name} has changed on disk; bring it back with shelflife restore, the log still has its events")
+        return ShelflifeError(
+            f"the landed partition {name} has changed on disk; bring it back with shelflife restore, the log still has its events"
+        )
 
 
 class Landing:
@@ -76,7 +78,8 @@ class Landing:
     def land(self, log: SqliteLog, contracts: Mapping[str, Contract], *, until: int) -> list[Partition]:
         """Write every day that is over at `until` (microseconds UTC) and not landed yet, a partition for each contract; what
         was written. The log is sealed first, so that nothing can arrive in a closed day afterwards. A day without events is a
-        partition of no rows; a contract that is new gets its past days too."""
+        partition of no rows; a contract that is new gets its past days too.
+        """
         first, end = log.first_arrived(), until // DAY * DAY
         if first is None or end <= first:
             return []
@@ -106,7 +109,9 @@ class Landing:
             until = self._kind_until(kind)
             if until < as_of:
                 state = f"closed up to {iso(until)}" if until else "not landed"
-                raise ShelflifeError(f"{ascii(kind)} is {state}, wanted {iso(as_of)}; let the day end and land it, or choose an earlier moment")
+                raise ShelflifeError(
+                    f"{kind!a} is {state}, wanted {iso(as_of)}; let the day end and land it, or choose an earlier moment"
+                )
             rows = self._connections.get().execute("SELECT * FROM partitions WHERE kind = ? ORDER BY day", (kind,))
             found += [part for part in map(self._partition, rows) if instant(part.day) < as_of and (kind, part.day) not in held]
         return found
@@ -123,13 +128,17 @@ class Landing:
         import pyarrow as pa
 
         parts = self.partitions([kind], as_of, held)
-        tables = [_read(part) for part in parts if part.rows] or [_read(part).slice(0, 0) for part in self.partitions([kind], as_of)[:1]]
+        tables = [_read(part) for part in parts if part.rows] or [
+            _read(part).slice(0, 0) for part in self.partitions([kind], as_of)[:1]
+        ]
         if not tables:
             raise ShelflifeError(f"{kind}: nothing has landed before {iso(as_of)}; choose a later moment")
         try:
             return pa.concat_tables(tables, promote_options="default")
         except pa.ArrowException as error:
-            raise ShelflifeError(f"{kind}: a field's type has changed between landed days ({error}); give the new field a new name") from None
+            raise ShelflifeError(
+                f"{kind}: a field's type has changed between landed days ({error}); give the new field a new name"
+            ) from None
 
     def verify(self) -> int:
         """Compare every partition with the manifest; how many there are. Raises ShelflifeError for the first that has changed."""
@@ -142,8 +151,8 @@ class Landing:
         self._connections.close()
 
     def _partition(self, row: tuple[str, str, str, str, int, int | None, int | None, int]) -> Partition:
-        kind, day, path, *rest = row
-        return Partition(kind, day, self.folder / path, *rest)
+        kind, day, path, sha, rows, first, last, broken = row
+        return Partition(kind, day, self.folder / path, sha, rows, first, last, broken)
 
     def _kind_until(self, kind: str) -> int:
         found = self._connections.get().execute("SELECT max(day) FROM partitions WHERE kind = ?", (kind,)).fetchone()[0]
@@ -151,7 +160,9 @@ class Landing:
 
     def _days(self, log: SqliteLog, kinds: list[str], start: int, end: int) -> Iterator[tuple[str, int, list[Stored]]]:
         """(day, last offset of the log in or before it, rows) of each day from `start` to `end`, days without rows too."""
-        before = self._connections.get().execute("SELECT max(last) FROM days WHERE day < ?", (day_of(start),)).fetchone()[0] or 0
+        before = (
+            self._connections.get().execute("SELECT max(last) FROM days WHERE day < ?", (day_of(start),)).fetchone()[0] or 0
+        )
         rows: list[Stored] = []
         last = before
         for row in _until(log, before, end):
@@ -174,7 +185,10 @@ class Landing:
         with immediate(self._connections.get()) as connection:
             connection.executemany(
                 "INSERT INTO partitions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(p.kind, p.day, str(p.path.relative_to(self.folder)), p.sha256, p.rows, p.first, p.last, p.broken) for p in parts],
+                [
+                    (p.kind, p.day, str(p.path.relative_to(self.folder)), p.sha256, p.rows, p.first, p.last, p.broken)
+                    for p in parts
+                ],
             )
             connection.executemany("INSERT OR IGNORE INTO days VALUES (?, ?)", [(day, last) for day, last, _ in days])
             failpoint("landing.listed")

@@ -63,10 +63,14 @@ def verify(connection: Connection, chain: str) -> int:
     for row in connection.execute(sa.select(LEDGER).where(LEDGER.c.chain == chain).order_by(LEDGER.c.seq)):
         count += 1
         if row.seq != count or row.before != before or row.digest != _of(row):
-            raise ShelflifeError(f"the ledger {chain} was changed at line {count}; restore a backup and find out who wrote to the database")
+            raise ShelflifeError(
+                f"the ledger {chain} was changed at line {count}; restore a backup and find out who wrote to the database"
+            )
         before = row.digest
     if (count, before) != head(connection, chain):
-        raise ShelflifeError(f"the ledger {chain} was changed at its end, line {count}; restore a backup and find out who wrote to the database")
+        raise ShelflifeError(
+            f"the ledger {chain} was changed at its end, line {count}; restore a backup and find out who wrote to the database"
+        )
     return count
 
 

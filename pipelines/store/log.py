@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.core.clock import iso
 from pipelines.core.digest import canonical
@@ -36,7 +36,8 @@ Stored = tuple[int, str, str, int, int, bytes, bytes]
 
 class SqliteLog:
     """An EventLog in one SQLite file. An event's identity is (kind, id, content): the same again is a duplicate and keeps its
-    offset, new content under an old id is a new version. Offsets are 1, 2, 3 …; `arrived` never goes back along them."""
+    offset, new content under an old id is a new version. Offsets are 1, 2, 3 …; `arrived` never goes back along them.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -87,7 +88,7 @@ class SqliteLog:
         for row in early:
             if not _offset(connection, row):
                 raise ShelflifeError(
-                    f"{ascii(row[0])}: wanted events that arrive at {iso(floor)} or later, where the log has got to, got {ascii(row[1])} "
+                    f"{row[0]!a}: wanted events that arrive at {iso(floor)} or later, where the log has got to, got {row[1]!a} "
                     f"at {iso(row[3])}; give the tables of one day together to append_tables, and the days in order"
                 )
         return rows if not early else [row for row in rows if row[3] >= floor]
@@ -95,7 +96,9 @@ class SqliteLog:
     def seal(self, until: int) -> None:
         """From now on nothing arrives before `until`, whatever the clock says: what arrived until then is complete."""
         with immediate(self._connections.get()) as connection:
-            connection.execute("INSERT INTO sealed VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET until = max(until, excluded.until)", (until,))
+            connection.execute(
+                "INSERT INTO sealed VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET until = max(until, excluded.until)", (until,)
+            )
 
     def read(self, *, after: int = 0, limit: int = 1000, kinds: Sequence[str] | None = None) -> list[Event]:
         """Events with an offset above `after`, in offset order. Raises ShelflifeError for a record whose bytes have changed."""
@@ -104,7 +107,9 @@ class SqliteLog:
         rows = self.stored(after=after, limit=limit, kinds=kinds)
         return [Event(kind, id_, ts, decode(body), arrived, offset) for offset, kind, id_, ts, arrived, _, body in rows]
 
-    def stored(self, *, after: int = 0, limit: int = 1000, before: int | None = None, kinds: Sequence[str] | None = None) -> list[Stored]:
+    def stored(
+        self, *, after: int = 0, limit: int = 1000, before: int | None = None, kinds: Sequence[str] | None = None
+    ) -> list[Stored]:
         """Rows as they are stored, verified; `before` is the first `arrived` (microseconds UTC) that is left out."""
         where, values = ['"offset" > ?'], [after]
         if kinds is not None:
@@ -113,7 +118,7 @@ class SqliteLog:
         if before is not None:
             where.append("arrived < ?")
             values.append(before)
-        query = f'{SELECT} WHERE {" AND ".join(where)} ORDER BY "offset" LIMIT ?'  # noqa: S608  # only placeholders
+        query = f'{SELECT} WHERE {" AND ".join(where)} ORDER BY "offset" LIMIT ?'  # only placeholders
         rows = self._connections.get().execute(query, (*values, limit)).fetchall()
         return [row for row in rows if _verified(row)]
 
@@ -121,7 +126,7 @@ class SqliteLog:
         """Every version of one event, oldest first."""
         from msgspec.json import decode
 
-        rows = self._connections.get().execute(f'{SELECT} WHERE kind = ? AND id = ? ORDER BY "offset"', (kind, id_)).fetchall()  # noqa: S608
+        rows = self._connections.get().execute(f'{SELECT} WHERE kind = ? AND id = ? ORDER BY "offset"', (kind, id_)).fetchall()
         return [Event(row[1], row[2], row[3], decode(row[6]), row[4], row[0]) for row in rows if _verified(row)]
 
     def last_offset(self) -> int:
@@ -163,12 +168,12 @@ def identity(kind: str, id_: str, ts: int, body: bytes) -> bytes:
 
 def _row(event: Event) -> tuple[str, str, int, bytes, bytes]:
     if type(event.ts) is not int or not -(2**63) <= event.ts < 2**63:
-        raise ShelflifeError(f"{ascii(event.kind)} {ascii(event.id)}: wanted ts in whole microseconds UTC, got {ascii(event.ts)[:60]}")
+        raise ShelflifeError(f"{event.kind!a} {event.id!a}: wanted ts in whole microseconds UTC, got {ascii(event.ts)[:60]}")
     try:
         body = canonical({name: value for name, value in event.body.items() if value is not None})
         return event.kind, event.id, event.ts, identity(event.kind, event.id, event.ts, body), body
     except (TypeError, ValueError) as error:
-        raise ShelflifeError(f"{ascii(event.kind)} {ascii(event.id)}: wanted a body that JSON can hold, got one with: {error}") from None
+        raise ShelflifeError(f"{event.kind!a} {event.id!a}: wanted a body that JSON can hold, got one with: {error}") from None
 
 
 def _insert(connection: sqlite3.Connection, row: Row) -> int:
@@ -199,5 +204,7 @@ def _floor(connection: sqlite3.Connection) -> int:
 def _verified(row: Stored) -> bool:
     offset, kind, id_, ts, _, digest, body = row
     if identity(kind, id_, ts, body) != digest:
-        raise ShelflifeError(f"the log's record {offset} ({ascii(kind)}) has changed on disk; bring the log back with shelflife restore")
+        raise ShelflifeError(
+            f"the log's record {offset} ({kind!a}) has changed on disk; bring the log back with shelflife restore"
+        )
     return True

@@ -79,7 +79,8 @@ class Outbox:
 
     def deliver(self, mail: Mail, now: int) -> Delivered:
         """Send what is due, each mail by itself; one that is refused does not stop the next. Never raises for a server that is
-        down, slow or unwilling: what it did not take stays, with the reason, and is tried again after a growing pause."""
+        down, slow or unwilling: what it did not take stays, with the reason, and is tried again after a growing pause.
+        """
         _check_addresses(mail)
         letters = self._claim(now)
         sent = 0
@@ -106,7 +107,9 @@ class Outbox:
         """Take what is due for a while, so that two senders at once do not both send it."""
         due = (OUTBOX.c.sent.is_(None)) & (OUTBOX.c.due <= now)
         with self.state.begin() as connection:
-            letters = [_letter(row) for row in connection.execute(sa.select(OUTBOX).where(due).order_by(OUTBOX.c.at, OUTBOX.c.key))]
+            letters = [
+                _letter(row) for row in connection.execute(sa.select(OUTBOX).where(due).order_by(OUTBOX.c.at, OUTBOX.c.key))
+            ]
             connection.execute(OUTBOX.update().where(due).values(due=now + CLAIM))
         return letters
 
@@ -124,7 +127,9 @@ class Outbox:
         failpoint("outbox.sent")
         note = f"not taken for {', '.join(sorted(refused))}" if refused else None
         with self.state.begin() as connection:
-            connection.execute(OUTBOX.update().where(OUTBOX.c.key == letter.key).values(sent=now, tries=letter.tries + 1, error=note))
+            connection.execute(
+                OUTBOX.update().where(OUTBOX.c.key == letter.key).values(sent=now, tries=letter.tries + 1, error=note)
+            )
         failpoint("outbox.marked")
         return True
 
@@ -168,7 +173,9 @@ def _clean(text: str) -> str:
 def _check_addresses(mail: Mail) -> None:
     for address in (mail.sender, *mail.to):
         if not ADDRESS.fullmatch(address):
-            raise ShelflifeError(f"shop.mail: wanted plain addresses such as ops@example.org, got {ascii(address)[:60]}; mend params.yaml")
+            raise ShelflifeError(
+                f"shop.mail: wanted plain addresses such as ops@example.org, got {ascii(address)[:60]}; mend params.yaml"
+            )
 
 
 @contextmanager

@@ -30,7 +30,9 @@ def table_of(rows: Sequence[Stored], contract: Contract) -> tuple[pa.Table, int]
     envelope = {"id": pa.array(ids, pa.string())} | {
         name: pa.array(values, pa.int64()) for name, values in (("ts", times), ("arrived", arrived), ("offset", offsets))
     }
-    return pa.Table.from_arrays([envelope[name] if name in envelope else body[name] for name in wanted.names], schema=wanted), broken
+    return pa.Table.from_arrays(
+        [envelope[name] if name in envelope else body[name] for name in wanted.names], schema=wanted
+    ), broken
 
 
 def to_parquet(table: pa.Table) -> bytes:
@@ -51,7 +53,9 @@ def _parsed(bodies: list[bytes], fields: pa.Schema) -> pa.Table:
         return pa.table({})
     data = b"\n".join(bodies)
     block = json.ReadOptions(use_threads=False, block_size=len(data) + 1)
-    table = json.read_json(io.BytesIO(data), block, json.ParseOptions(explicit_schema=fields, unexpected_field_behavior="ignore"))
+    table = json.read_json(
+        io.BytesIO(data), block, json.ParseOptions(explicit_schema=fields, unexpected_field_behavior="ignore")
+    )
     if table.num_rows != len(bodies):
         raise pa.ArrowInvalid(f"{len(bodies)} bodies gave {table.num_rows} rows")
     return table.cast(fields)

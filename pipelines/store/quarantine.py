@@ -24,7 +24,8 @@ FIELDS = ("kind", "id", "ts", "body")
 @dataclass(frozen=True)
 class Waiting:
     """One thing in quarantine. `event` is None where the bytes were no event at all; `raw` is what came; `problems` says why,
-    a sentence each; `state` is waiting or replayed; `times` counts how often it came."""
+    a sentence each; `state` is waiting or replayed; `times` counts how often it came.
+    """
 
     id: str
     kind: str
@@ -72,12 +73,20 @@ class Quarantine:
 
     def counts(self) -> dict[tuple[str, str], int]:
         """How many rows there are of each (kind, state)."""
-        query = sa.select(QUARANTINE.c.kind, QUARANTINE.c.state, sa.func.count()).group_by(QUARANTINE.c.kind, QUARANTINE.c.state)
+        query = sa.select(QUARANTINE.c.kind, QUARANTINE.c.state, sa.func.count()).group_by(
+            QUARANTINE.c.kind, QUARANTINE.c.state
+        )
         with self.state.read() as connection:
             return {(kind, state): count for kind, state, count in connection.execute(query)}
 
     def replay(
-        self, fix: Callable[[Event], Event] | None, check: Callable[[Event], Sequence[str]], log: EventLog, now: int, *, kind: str | None = None
+        self,
+        fix: Callable[[Event], Event] | None,
+        check: Callable[[Event], Sequence[str]],
+        log: EventLog,
+        now: int,
+        *,
+        kind: str | None = None,
     ) -> Replayed:
         """Mend each waiting event, check it again, and append it to the log if nothing is wrong any more.
 
@@ -110,7 +119,7 @@ class Quarantine:
         """The held partitions as (kind, day)."""
         return {(kind, day) for kind, day, _ in self.reasons(kinds)}
 
-    def reasons(self, kinds: Iterable[str] | None = None) -> list[tuple[str, str, str]]:
+    def reasons(self, kinds: Iterable[str] | None = None) -> Sequence[tuple[str, str, str]]:
         """The held partitions as (kind, day, reason)."""
         wanted = None if kinds is None else set(kinds)
         with self.state.read() as connection:

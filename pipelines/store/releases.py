@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pipelines.core.digest import canonical
+from pipelines.core.digest import canonical, digest
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Release
 from pipelines.core.verdict import Verdict
@@ -76,7 +76,8 @@ class Mailing:
 
 class Releases:
     """The bundles of one home, and who is champion of each use case. Every change is one line of a hash-chained ledger; its
-    number is the epoch, so a server asks for one small number to learn whether anything has changed."""
+    number is the epoch, so a server asks for one small number to learn whether anything has changed.
+    """
 
     def __init__(self, folder: Path, state: State, keys: Keys, outbox: Outbox) -> None:
         self.folder = folder
@@ -87,25 +88,25 @@ class Releases:
     def add(self, folder: Path) -> str:
         """Take an immutable copy of the bundle in a folder; its digest. A copy that was damaged since is replaced."""
         bundle = bundles.pack(folder)
-        digest = bundle.manifest.digest
-        target = make_folder(self.folder) / digest
+        name = bundle.manifest.digest
+        target = make_folder(self.folder) / name
         if target.exists() or target.is_symlink():
-            if self._problem(digest) is None:
-                return digest
+            if self._problem(name) is None:
+                return name
             discard(target)
         try:
             place_folder(target, bundles.stored(bundle))
         except OSError:
-            if self._problem(digest) is not None:
+            # Somebody else may have added the very same bundle in this moment.
+            if self._problem(name) is not None:
                 raise
-            # Somebody else added the very same bundle in this moment.
-        return digest
+        return name
 
-    def read(self, digest: str) -> BundleFiles:
+    def read(self, bundle: str) -> BundleFiles:
         """The bundle's verified bytes. Raises ShelflifeError unless the folder is exactly what the digest names."""
-        if not bundles.DIGEST.fullmatch(digest):
-            raise ShelflifeError(f"wanted a bundle's digest (64 hex digits), got {ascii(digest)[:70]}")
-        return bundles.load(self.folder / digest, digest)
+        if not bundles.DIGEST.fullmatch(bundle):
+            raise ShelflifeError(f"wanted a bundle's digest (64 hex digits), got {ascii(bundle)[:70]}")
+        return bundles.load(self.folder / bundle, bundle)
 
     def promote(
         self, release: Release, signature: Mapping[str, str], *, expected_epoch: int, at: int, actor: str, probe: Mapping[str, Any],
@@ -127,11 +128,25 @@ class Releases:
             self._check_turn(connection, release, expected_epoch)
             failpoint("promote.checked")
             change = Change(
-                expected_epoch + 1, release.usecase, "promote", at, actor, "", release.bundle, release.digest, release.replaces, dict(probe)
+                expected_epoch + 1,
+                release.usecase,
+                "promote",
+                at,
+                actor,
+                "",
+                release.bundle,
+                release.digest,
+                release.replaces,
+                dict(probe),
             )
             self._enthrone(connection, change)
             failpoint("promote.written")
-            envelope = {"usecase": release.usecase, "bundle": release.bundle, "body": _text(release.to_dict()), "signature": _text(signature)}
+            envelope = {
+                "usecase": release.usecase,
+                "bundle": release.bundle,
+                "body": _text(release.to_dict()),
+                "signature": _text(signature),
+            }
             connection.execute(ENVELOPES.insert().values(digest=release.digest, epoch=change.epoch, **envelope))
             self._mail(connection, change, mail)
             failpoint("promote.mailed")
@@ -151,7 +166,9 @@ class Releases:
             _check_epoch(epoch, expected_epoch)
             now = _champion(connection, case)
             if now is None or now.previous is None:
-                raise ShelflifeError(f"{_name(case)} has no champion before this one to go back to; hold it, or promote another release")
+                raise ShelflifeError(
+                    f"{_name(case)} has no champion before this one to go back to; hold it, or promote another release"
+                )
             before = _reign(connection, case, now.previous, now.epoch)
             if before is None or before.release is None:
                 raise ShelflifeError(f"{case}: {now.previous[:12]} was never promoted, so it cannot answer; restore a backup")
@@ -202,23 +219,27 @@ class Releases:
                 return None
             release, _ = self.envelope(champion.release, connection)
         if release.bundle != champion.bundle:
-            raise ShelflifeError(f"{case}: the champion's release is another bundle's; restore a backup and find out who wrote to the database")
+            raise ShelflifeError(
+                f"{case}: the champion's release is another bundle's; restore a backup and find out who wrote to the database"
+            )
         return champion, release, self.read(champion.bundle)
 
-    def envelope(self, digest: str, connection: Connection | None = None) -> tuple[Release, dict[str, str]]:
+    def envelope(self, release: str, connection: Connection | None = None) -> tuple[Release, dict[str, str]]:
         """A promoted release and its signature, checked against the keys trusted now."""
         if connection is None:
-            with self.state.read() as connection:
-                return self.envelope(digest, connection)
-        row = connection.execute(sa.select(ENVELOPES).where(ENVELOPES.c.digest == digest)).first()
+            with self.state.read() as view:
+                return self.envelope(release, view)
+        row = connection.execute(sa.select(ENVELOPES).where(ENVELOPES.c.digest == release)).first()
         if row is None:
-            raise ShelflifeError(f"there is no release {ascii(digest)[:70]}; shelflife why lists those there were")
+            raise ShelflifeError(f"there is no release {ascii(release)[:70]}; shelflife why lists those there were")
         body, signature = json.loads(row.body), json.loads(row.signature)
         self.keys.verify(canonical(body), signature)
-        release = Release(**{name: value for name, value in body.items() if name != "format"})
-        if release.digest != digest:
-            raise ShelflifeError(f"release {digest[:12]} was changed in the database; restore a backup and find out who wrote to it")
-        return release, signature
+        found = Release(**{name: value for name, value in body.items() if name != "format"})
+        if found.digest != release:
+            raise ShelflifeError(
+                f"release {release[:12]} was changed in the database; restore a backup and find out who wrote to it"
+            )
+        return found, signature
 
     def epoch(self) -> int:
         """The number of changes so far, over all use cases: cheap, and different whenever anything has changed."""
@@ -237,7 +258,9 @@ class Releases:
             told = {change.case: change.epoch for change in _changes(connection) if change.bundle}
             found = {row.usecase: row.epoch for row in connection.execute(sa.select(CHAMPIONS))}
             if told != found:
-                raise ShelflifeError("the champions are not those of the ledger; restore a backup and find out who wrote to the database")
+                raise ShelflifeError(
+                    "the champions are not those of the ledger; restore a backup and find out who wrote to the database"
+                )
             for case in found:
                 _champion(connection, case)
         return count
@@ -259,9 +282,9 @@ class Releases:
             connection.execute(LOOKS.insert().values(**key, at=at, before=before))
         return before
 
-    def _problem(self, digest: str) -> str | None:
+    def _problem(self, bundle: str) -> str | None:
         try:
-            self.read(digest)
+            self.read(bundle)
         except ShelflifeError as error:
             return str(error)
         return None
@@ -277,19 +300,25 @@ class Releases:
         if verdict is None:
             return
         judged = Verdict.from_dict(verdict)
-        if judged.status != "pass" or ledger.digest(dict(verdict)) != release.verdict:
-            raise ShelflifeError(f"{release.usecase}: wanted the passing verdict that the release names, got one that is {judged.status}; evaluate again")
+        if judged.status != "pass" or digest(dict(verdict)) != release.verdict:
+            raise ShelflifeError(
+                f"{release.usecase}: wanted the passing verdict that the release names, got one that is {judged.status}; evaluate again"
+            )
 
     def _check_bundle(self, release: Release) -> None:
         """The bundle is here, whole, and made for this use case."""
         if self.read(release.bundle).manifest.usecase != release.usecase:
-            raise ShelflifeError(f"{release.usecase}: bundle {release.bundle[:12]} was made for another use case; judge the right one")
+            raise ShelflifeError(
+                f"{release.usecase}: bundle {release.bundle[:12]} was made for another use case; judge the right one"
+            )
 
     def _check_turn(self, connection: Connection, release: Release, expected_epoch: int) -> None:
         """Nobody holds the use case, the champion is the one judged against, and the release comes for the first time."""
         case = release.usecase
         if hold := _held(connection, case):
-            raise ShelflifeError(f"{case} is held by {hold.actor} ({hold.reason}); clear it with shelflife rollback {case} --unhold")
+            raise ShelflifeError(
+                f"{case} is held by {hold.actor} ({hold.reason}); clear it with shelflife rollback {case} --unhold"
+            )
         _check_epoch(ledger.head(connection, CHAIN)[0], expected_epoch)
         champion = _champion(connection, case)
         bundle = champion.bundle if champion else None
@@ -304,7 +333,13 @@ class Releases:
     def _enthrone(self, connection: Connection, change: Change) -> None:
         """Ledger line and champion, in the caller's transaction."""
         self._append(connection, change)
-        row = {"bundle": change.bundle, "release": change.release, "epoch": change.epoch, "since": change.at, "previous": change.previous}
+        row = {
+            "bundle": change.bundle,
+            "release": change.release,
+            "epoch": change.epoch,
+            "since": change.at,
+            "previous": change.previous,
+        }
         put(connection, CHAMPIONS, {"usecase": change.case}, row)
 
     def _record(self, connection: Connection, case: str, action: str, at: int, actor: str, reason: str) -> int:
@@ -351,7 +386,9 @@ def _text(value: Mapping[str, Any]) -> str:
 
 def _check_epoch(found: int, expected: int | None) -> None:
     if expected is not None and found != expected:
-        raise ShelflifeError(f"the epoch is {found}, not {expected}: something else was promoted meanwhile; look again and retry")
+        raise ShelflifeError(
+            f"the epoch is {found}, not {expected}: something else was promoted meanwhile; look again and retry"
+        )
 
 
 def _changes(connection: Connection) -> list[Change]:
@@ -365,7 +402,9 @@ def _champion(connection: Connection, case: str) -> Champion | None:
     line = ledger.line(connection, CHAIN, row.epoch)
     told = line and (line.body["case"], line.body["bundle"], line.body["release"], line.body["previous"], line.at)
     if told != (case, row.bundle, row.release, row.previous, row.since):
-        raise ShelflifeError(f"{case}: the champion is not the one of the ledger; restore a backup and find out who wrote to the database")
+        raise ShelflifeError(
+            f"{case}: the champion is not the one of the ledger; restore a backup and find out who wrote to the database"
+        )
     return Champion(case, row.bundle, row.release, row.epoch, row.since, row.previous)
 
 

@@ -43,7 +43,9 @@ class Runs:
             now = _lease(connection, case)
             live = now is not None and now.run is not None and now.until > at
             if now is not None and live and now.run != run:
-                raise ShelflifeError(f"{case}: the run {now.run} is under way until {iso(now.until)}; wait for it, or free it with shelflife learn close")
+                raise ShelflifeError(
+                    f"{case}: the run {now.run} is under way until {iso(now.until)}; wait for it, or free it with shelflife learn close"
+                )
             epoch = 1 if now is None else now.epoch if live else now.epoch + 1
             put(connection, LEASES, {"usecase": case}, {"run": run, "epoch": epoch, "until": at + micros(ttl)})
             failpoint("lease.written")
@@ -97,7 +99,9 @@ def _check(connection: Connection, case: str, run: str, epoch: int, at: int) -> 
     now = _lease(connection, case)
     if now is None or (now.run, now.epoch) != (run, epoch) or now.until <= at:
         holder = now.run if now is not None and now.run else "nobody"
-        raise ShelflifeError(f"{case}: the run {run} no longer holds the lease ({holder} does); stop, and let the next run begin anew")
+        raise ShelflifeError(
+            f"{case}: the run {run} no longer holds the lease ({holder} does); stop, and let the next run begin anew"
+        )
 
 
 def _knows(connection: Connection, case: str, key: str) -> bool:

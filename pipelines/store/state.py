@@ -35,15 +35,33 @@ def _number(name: str, *, optional: bool = False, default: str | None = None) ->
 
 
 META = _table("meta", _key("name"), _word("value"))
-LEDGER = _table("ledger", _key("chain"), Column("seq", Integer, primary_key=True), _number("at"), _word("body"), _word("before"), _word("digest"))
+LEDGER = _table(
+    "ledger",
+    _key("chain"),
+    Column("seq", Integer, primary_key=True),
+    _number("at"),
+    _word("body"),
+    _word("before"),
+    _word("digest"),
+)
 HEADS = _table("heads", _key("chain"), _number("seq"), _word("digest"))
-ENVELOPES = _table("envelopes", _key("digest"), _word("usecase"), _word("bundle"), _word("body"), _word("signature"), _number("epoch"))
+ENVELOPES = _table(
+    "envelopes", _key("digest"), _word("usecase"), _word("bundle"), _word("body"), _word("signature"), _number("epoch")
+)
 CHAMPIONS = _table(
-    "champions", _key("usecase"), _word("bundle"), _word("release"), _number("epoch"), _number("since"), _word("previous", optional=True)
+    "champions",
+    _key("usecase"),
+    _word("bundle"),
+    _word("release"),
+    _number("epoch"),
+    _number("since"),
+    _word("previous", optional=True),
 )
 HOLDS = _table("holds", _key("usecase"), _number("at"), _word("actor"), _word("reason"))
 LOOKS = _table("looks", _key("usecase"), _key("holdout"), _key("run"), _number("at"), _number("before"))
-DECISIONS = _table("decisions", _key("id"), _number("seq"), _word("kind"), _word("usecase"), _number("at"), _word("body"), _word("files"))
+DECISIONS = _table(
+    "decisions", _key("id"), _number("seq"), _word("kind"), _word("usecase"), _number("at"), _word("body"), _word("files")
+)
 OUTBOX = _table(
     "outbox", _key("key"), _word("subject"), _word("text"), _word("html"), _number("at"),
     _number("tries"), _number("due"), _number("sent", optional=True), _word("error", optional=True),
@@ -55,7 +73,12 @@ QUARANTINE = _table(
 HELD = _table("held_partitions", _key("kind"), _key("day"), _word("reason"), _number("at"))
 LEASES = _table("leases", _key("usecase"), _word("run", optional=True), _number("epoch"), _number("until"))
 JOURNAL = _table(
-    "journal", Column("seq", Integer, primary_key=True), _word("usecase"), _number("at"), _word("body"), _word("key", optional=True)
+    "journal",
+    Column("seq", Integer, primary_key=True),
+    _word("usecase"),
+    _number("at"),
+    _word("body"),
+    _word("key", optional=True),
 )
 sa.Index("journal_key", JOURNAL.c.usecase, JOURNAL.c.key, unique=True)
 
@@ -126,7 +149,9 @@ class State:
         with self.begin() as connection:
             found = _version(connection)
             if found is not None and found > VERSION:
-                raise ShelflifeError(f"wanted a state of version {VERSION} or older, got {found}; use the newer Shelflife that wrote it")
+                raise ShelflifeError(
+                    f"wanted a state of version {VERSION} or older, got {found}; use the newer Shelflife that wrote it"
+                )
             if found is None:
                 TABLES.create_all(connection)
             for version in range((found or VERSION) + 1, VERSION + 1):

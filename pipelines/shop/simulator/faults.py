@@ -27,7 +27,7 @@ def _unit_bug(world: World, events: pa.Table, incident: Incident) -> pa.Table:
 
 def _null_column(world: World, events: pa.Table, incident: Incident) -> pa.Table:
     values = events[incident.field].combine_chunks()
-    hit = _happened(world, events, incident).to_numpy()
+    hit = np.asarray(_happened(world, events, incident))
     return _put(events, incident.field, values.take(pa.array(np.arange(len(values)), mask=hit)))
 
 

@@ -32,7 +32,7 @@ Feeds = dict[str, pa.Table]
 def feeds(world: World, today: Day, incidents: tuple[Incident, ...]) -> Feeds:
     """Every feed's events that the day gave rise to, those of later days (chargebacks, stars) included; by (arrived, ts, id)."""
     random = world.random("after", today.day)
-    made = _selling(world, today, random) | _browsing(world, today, random) | _speaking(world, today)
+    made = _selling(world, today, random) | _browsing(world, today) | _speaking(world, today)
     made |= {"listing": _listings(world, today), "campaign": _campaigns(world, today, incidents)}
     return made
 
@@ -89,7 +89,9 @@ def _chargebacks(world: World, today: Day, random: np.random.Generator, paid: di
     return _event("chargeback", _numbered("k", world.date(today.day), len(told)), ts, random, columns)
 
 
-def _browsing(world: World, today: Day, random: np.random.Generator) -> Feeds:
+def _browsing(world: World, today: Day) -> Feeds:
+    """Views, carts and searches. Each has its own randomness, so that robots, who come last, leave people's as they are."""
+    carting, asking, *sending = (world.random("after", today.day, feed) for feed in range(2, 7))
     seen, date = today.visits, world.date(today.day)
     of = np.repeat(np.arange(len(seen.length)), seen.length)
     step = np.arange(len(of)) - np.repeat(np.cumsum(seen.length) - seen.length, seen.length)
@@ -100,17 +102,18 @@ def _browsing(world: World, today: Day, random: np.random.Generator) -> Feeds:
     views = who | {"item": world.item_names.take(item), "trail": _trails(world, item, step)}
     last = step == seen.length[of] - 1
     human = ~seen.robot[of]
-    carts = np.flatnonzero(human & ((random.random(len(of)) < CARTED) | (last & (seen.order[of] >= 0))))
+    carts = np.flatnonzero(human & ((carting.random(len(of)) < CARTED) | (last & (seen.order[of] >= 0))))
     carted = {name: _take(values, carts) for name, values in (who | {"item": views["item"]}).items()}
     carted |= {"quantity": np.ones(len(carts), np.int64), "price_cents": today.shelf.price[item[carts]]}
-    asked = np.flatnonzero(human & (step == 0) & (random.random(len(of)) < SEARCHED))
+    asked = np.flatnonzero(human & (step == 0) & (asking.random(len(of)) < SEARCHED))
     searches = {name: _take(values, asked) for name, values in who.items()}
     shelf = world.category[item[asked]]
-    searches |= {"query": world.category_names.take(item[asked]), "results": np.bincount(world.category[today.shelf.listed], minlength=len(CATEGORIES) + 1)[shelf]}
+    found = np.bincount(world.category[today.shelf.listed], minlength=len(CATEGORIES) + 1)
+    searches |= {"query": world.category_names.take(item[asked]), "results": found[shelf]}
     return {
-        "view_item": _event("view_item", _numbered("v", date, len(of)), ts, random, views),
-        "add_to_cart": _event("add_to_cart", _numbered("a", date, len(carts)), ts[carts] + 20 * SECOND, random, carted),
-        "search": _event("search", _numbered("q", date, len(asked)), ts[asked] - 15 * SECOND, random, searches),
+        "view_item": _event("view_item", _numbered("v", date, len(of)), ts, sending[0], views),
+        "add_to_cart": _event("add_to_cart", _numbered("a", date, len(carts)), ts[carts] + 20 * SECOND, sending[1], carted),
+        "search": _event("search", _numbered("q", date, len(asked)), ts[asked] - 15 * SECOND, sending[2], searches),
     }
 
 

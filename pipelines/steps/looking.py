@@ -1,0 +1,164 @@
+"""What the monitor sees of a use case: its feeds, features, answers and matured labels, against the same weekdays before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.core.clock import DAY, day_of, days, micros, spell
+from pipelines.core.decision import Ranking
+from pipelines.core.errors import NotDecidable
+from pipelines.core.verdict import Finding
+from pipelines.steps import bundle
+from pipelines.steps.rows import Rows, from_arrow
+from pipelines.steps.train import labelled
+from pipelines.steps.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipelines.core.params import Block
+    from pipelines.core.usecase import UseCase
+    from pipelines.store.home import Home
+
+FEED_KINDS = {"string": "category", "text": "text", "strings": "text"}
+MOST_ROWS = 40_000
+"""Rows a look scores at most; of a larger window it takes a sample of units, the same one each time."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look. `labels` and `positives` matured since the last retraining; `broken_days` are partitions that fail by themselves."""
+
+    as_of: int
+    findings: list[Finding]
+    labels: int = 0
+    positives: int = 0
+    broken_days: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rows: Rows | None = None
+    scores: Any = None
+
+
+def see(workspace: Workspace, home: Home, case: str, as_of: int) -> Seen:
+    """Look at the window that ends at `as_of`. Broken feeds are seen first: nothing else is computed on top of them.
+
+    Raises NotDecidable when nothing answers yet, ShelflifeError when the data cannot be read.
+    """
+    usecase, block = workspace.case(case), workspace.params.block(case)
+    champion = home.releases.answering(case)
+    if champion is None:
+        raise NotDecidable(f"{case}: nothing answers yet, so there is nothing to watch")
+    held = home.quarantine.held(usecase.kinds)
+    tables = {kind: home.landing.table(kind, as_of, held) for kind in usecase.kinds}
+    findings, broken = feeds(usecase, block, tables, as_of)
+    if broken:
+        return Seen(as_of, findings, broken_days=broken)
+    _, _, released = champion
+    rows = watched_rows(usecase, block, tables, as_of, released.files)
+    scorer = bundle.open_scorer(released.files)
+    scores = scorer.score({name: rows[name] for name in bundle.model_columns(usecase)})
+    findings += shifts(usecase, block, rows, scores, as_of)
+    found, labels, positives = performance(usecase, block, rows, scores, as_of, _last_learnt(home, case, as_of))
+    return Seen(as_of, [*findings, found], labels, positives, {}, rows, scores)
+
+
+def feeds(usecase: UseCase, block: Block, tables: Mapping[str, Any], as_of: int) -> tuple[list[Finding], dict[str, tuple[str, ...]]]:
+    """Data quality of each feed, and the days of those that are broken."""
+    findings: list[Finding] = []
+    broken: dict[str, tuple[str, ...]] = {}
+    for kind, table in tables.items():
+        columns = from_arrow(table)
+        found = _feed_quality(usecase, kind, columns, block, as_of)
+        findings += found
+        if any(f.status == "fail" for f in found):
+            broken[kind] = broken_days(usecase, kind, columns, block, as_of)
+    return findings, broken
+
+
+def _feed_quality(usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], block: Block, as_of: int) -> list[Finding]:
+    from pipelines.evaluation import drift, quality
+    from pipelines.shop.contracts import CONTRACTS
+
+    contract = CONTRACTS[kind]
+    kinds = {f.name: FEED_KINDS.get(f.type, "number") for f in contract.fields}
+    fields = {name: columns[name] for name in kinds if name not in contract.keys and kinds[name] != "text"}
+    when = columns["arrived"].astype(np.int64)
+    watch = block.monitor if kind == usecase.asks.kind else replace(block.monitor, min_rows=max(20, block.monitor.min_rows // 20))
+    seen = drift.windows(when, watch, as_of)
+    found = quality.quality(fields, kinds, when, seen, watch, now=as_of, freshness_us=micros(contract.freshness))
+    named = [replace(f, name=f.name.replace("quality: ", f"quality: {kind} ")) for f in found]
+    return [f for f in named if kind == usecase.asks.kind or f.status != "unsure"]
+
+
+def broken_days(usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], block: Block, as_of: int) -> tuple[str, ...]:
+    """The days of the window whose own data fails, looked at one by one; the whole window's findings name no day."""
+    day = replace(block.monitor, window=days(1), min_rows=max(10, block.monitor.min_rows // 20))
+    ends = range(as_of - micros(block.monitor.window) + DAY, as_of + DAY, DAY)
+    daily = replace(block, monitor=day)
+    failing = [end for end in ends if any(f.status == "fail" for f in _feed_quality(usecase, kind, columns, daily, end))]
+    return tuple(day_of(end - 1) for end in failing)
+
+
+def watched_rows(usecase: UseCase, block: Block, tables: Mapping[str, Any], as_of: int, files: Mapping[str, bytes]) -> Rows:
+    """Rows of the window, its reference, and of the asks whose labels matured meanwhile, as they were known at each ask."""
+    from pipelines.features import batch, split
+
+    watch = block.monitor
+    first = as_of - micros(watch.window) - micros(watch.reference) - micros(usecase.label.matures)
+    index = None
+    if isinstance(usecase.answers, Ranking):
+        from pipelines.features.candidates import Index
+
+        # The champion's own index was fitted before its holdout; what lies before it cannot be watched with it.
+        index = replace(Index.from_npz(files["index.npz"]), until=0)
+    share = _share(usecase, block, tables, first, as_of)
+    keep = None if share >= 1 else lambda asks: split.sampled(asks[usecase.unit].to_pylist(), share)
+    table = batch.rows(usecase, tables, (first, as_of), as_of=as_of, index=index, keep=keep, threads=block.train.threads)
+    return Rows(from_arrow(table))
+
+
+def _share(usecase: UseCase, block: Block, tables: Mapping[str, Any], first: int, as_of: int) -> float:
+    ts = tables[usecase.asks.kind]["ts"].to_numpy()
+    each = usecase.answers.neighbours + usecase.answers.popular if isinstance(usecase.answers, Ranking) else 1
+    rows = int(((ts >= first) & (ts < as_of)).sum()) * each
+    most = MOST_ROWS * (10 if each > 1 else 5)
+    return min(1.0, block.split.sample, most / max(rows, 1))
+
+
+def shifts(usecase: UseCase, block: Block, rows: Rows, scores: np.ndarray, as_of: int) -> list[Finding]:
+    """Drift of the features and of what the champion says."""
+    from pipelines.evaluation import drift
+
+    ts = rows["ts"].astype(np.int64)
+    seen = drift.windows(ts, block.monitor, as_of)
+    kinds = {name: usecase.features.kind(name) for name in usecase.features.names}
+    columns = {name: rows[name] for name in usecase.features.names}
+    return [*drift.shifts("features", columns, kinds, seen, block.monitor), *drift.predictions(scores, seen, block.monitor)]
+
+
+def performance(
+    usecase: UseCase, block: Block, rows: Rows, scores: np.ndarray, as_of: int, learnt: int
+) -> tuple[Finding, int, int]:
+    """The primary metric on labels that matured in the window against those before; how many matured since the last learning."""
+    from pipelines.evaluation import drift
+
+    known = as_of - micros(usecase.label.matures)
+    ts, labels = rows["ts"].astype(np.int64), rows["label"]
+    mature = np.isfinite(labels) & (ts < known)
+    seen = drift.windows(ts, block.monitor, known)
+    spans = [
+        drift.Realised(labelled(usecase, rows.take(mask & mature)), scores[mask & mature]) for mask in (seen.current, seen.reference)
+    ]
+    found = drift.performance(
+        usecase.metrics[0], spans[0], spans[1], block.monitor, min_positives=min(10, block.gate.min_positives), seed=block.train.seed
+    )
+    fresh = mature & (ts >= learnt)
+    asks = len(np.unique(rows["ask"][fresh])) if isinstance(usecase.answers, Ranking) else int(fresh.sum())
+    return replace(found, advice=found.advice or f"labels known up to {spell(usecase.label.matures)} before"), asks, int((labels[fresh] > 0).sum())
+
+
+def _last_learnt(home: Home, case: str, as_of: int) -> int:
+    """When the last learning run of the use case began: labels that matured before it are not new."""
+    begun = [row["at"] for row in home.runs.journal(case) if row["event"] == "opened" and row["at"] < as_of]
+    return max(begun, default=0)

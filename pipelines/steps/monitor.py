@@ -1,0 +1,130 @@
+"""monitor: look for broken data, drift and falling quality; say so by mail; propose a retraining where a shift harms."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.core.clock import DAY, instant, iso, micros
+from pipelines.core.errors import NotDecidable, ShelflifeError
+from pipelines.core.verdict import Finding
+from pipelines.steps import alarms, looking, retraining
+from pipelines.steps.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipelines.core.params import Block
+    from pipelines.evaluation.triage import Diagnosis
+    from pipelines.store.home import Home
+
+CAUSES = {"concept change": "drift", "harmful shift": "drift", "age": "age"}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("case", nargs="*", help="the use cases; all of them by default")
+    parser.add_argument("--as-of", help="the instant to look from; the last closed day by default")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    workspace = Workspace.here()
+    as_of = instant(args.as_of) if args.as_of else None
+    return monitor(workspace, workspace.home(), args.case or list(workspace.params.cases), as_of)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at a use case found, and what was done about it."""
+
+    case: str
+    as_of: int
+    diagnosis: Diagnosis
+    findings: tuple[Finding, ...]
+    done: tuple[str, ...]
+    proposal: str | None
+
+    def sentence(self) -> str:
+        return f"{self.case}: {self.diagnosis.kind}. {' '.join(self.done)}".strip()
+
+
+def monitor(workspace: Workspace, home: Home, cases: list[str], as_of: int | None = None) -> dict[str, Any]:
+    """Look at each use case once. One that cannot be looked at is "cannot decide" and does not keep the others from being seen."""
+    from rich.progress import track
+
+    from pipelines.shop.contracts import CONTRACTS
+
+    now = home.clock()()
+    home.landing.land(home.log, CONTRACTS, until=now)
+    at = min(as_of or now, home.landing.closed_until())
+    looks = [look(workspace, home, case, at, now) for case in track(cases, "looking", transient=True)]
+    delivered = home.outbox.deliver(workspace.params.shop.mail, now)
+    home.state.put("monitored", str(now))
+    proposals = [{"case": found.case, "as_of": iso(at), "why": found.proposal} for found in looks if found.proposal]
+    text = "\n".join([*(found.sentence() for found in looks), f"mail: {delivered.sent} sent, {delivered.waiting} waiting"])
+    rows = [{"case": f.case, **f.diagnosis.to_dict(), "done": list(f.done)} for f in looks]
+    return {"text": text, "as_of": iso(at), "looks": rows, "proposals": proposals}
+
+
+def look(workspace: Workspace, home: Home, case: str, as_of: int, now: int) -> Look:
+    """Look, diagnose with the looks before, act, and keep what was seen."""
+    from pipelines.evaluation.triage import Diagnosis, triage
+
+    block = workspace.params.block(case)
+    try:
+        seen = looking.see(workspace, home, case, as_of)
+    except (NotDecidable, ShelflifeError) as error:
+        return Look(case, as_of, Diagnosis("cannot decide", (str(error),)), (), ("The champion keeps answering.",), None)
+    before = _looks_before(home, case, as_of)
+    diagnosis = triage([*before, seen.findings], block.monitor)
+    done, proposal = act(workspace, home, case, diagnosis, seen, now)
+    body = {"as_of": iso(as_of), "diagnosis": diagnosis.to_dict(), "findings": [_plain(f) for f in seen.findings], "done": list(done)}
+    home.decisions.record("look", case, as_of, body)
+    return Look(case, as_of, diagnosis, tuple(seen.findings), done, proposal)
+
+
+def act(workspace: Workspace, home: Home, case: str, diagnosis: Diagnosis, seen: looking.Seen, now: int) -> tuple[tuple[str, ...], str | None]:
+    """What is done about a diagnosis, in words, and the reason a retraining is proposed for, if one is."""
+    done: list[str] = []
+    proposal = None
+    block = workspace.params.block(case)
+    if diagnosis.quarantine:
+        done += _quarantine(home, seen, diagnosis, now)
+    cause = diagnosis.kind if diagnosis.retrain else _age(home, case, block, now)
+    if cause:
+        key = f"{case}@{iso(seen.as_of)}"
+        decision = retraining.trigger(home, case, key, cause, seen.labels, seen.positives, block.retrain, now)
+        proposal = CAUSES[cause] if decision.start else None
+        done.append("Retraining is proposed." if decision.start else f"No retraining: {decision.reason}.")
+        if decision.ask_person:
+            done.append("A person must decide what next: too many challengers in a row were rejected.")
+    if diagnosis.kind != "quiet":
+        done.append("The champion keeps answering.")
+        alarms.raise_alarm(workspace, home, case, diagnosis, seen, done, now)
+    return tuple(done), proposal
+
+
+def _quarantine(home: Home, seen: looking.Seen, diagnosis: Diagnosis, now: int) -> list[str]:
+    """Hold the broken days, so that nothing is trained on them."""
+    held = [(kind, day) for kind, days in seen.broken_days.items() for day in days]
+    for kind, day in held:
+        home.quarantine.hold_partition(kind, day, diagnosis.evidence[0], now)
+    return [f"Held from training: {', '.join(f'{kind} of {day}' for kind, day in held)}."] if held else ["No single day could be named; nothing is held."]
+
+
+def _age(home: Home, case: str, block: Block, now: int) -> str | None:
+    from pipelines.evaluation import controller
+
+    state = controller.fold(retraining.entries(home.runs.journal(case)))
+    return "age" if controller.too_old(state, block.retrain, now) else None
+
+
+def _looks_before(home: Home, case: str, as_of: int) -> list[list[Finding]]:
+    """The findings of the looks before this moment, oldest first."""
+    kept = [d for d in home.decisions.list(case, "look") if d.at < as_of]
+    return [[Finding(**row) for row in d.body["findings"]] for d in kept[-8:]]
+
+
+def _plain(finding: Finding) -> Mapping[str, Any]:
+    return {name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in vars(finding).items()}

@@ -1,0 +1,147 @@
+"""Law 1 and 2: the oracle, the batch engine and the stream agree on any history, and nobody sees the future."""
+
+import oracle
+import worlds
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.core.clock import DAY, EVER, days
+from pipelines.core.event import Event
+from pipelines.core.feature import Count, First, Label, Sum
+from pipelines.features import batch
+from pipelines.features.reader import BatchReader
+from pipelines.features.stream import OnlineStore, StreamReader
+
+LATER = 100 * DAY
+CASE = worlds.case()
+NAMES = [c.name for c in worlds.COUNTED]
+law = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+
+
+def rows_of(log, again=(), **how):
+    table = batch.rows(how.pop("case", CASE), worlds.tables(log, again), (0, LATER), as_of=how.pop("as_of", LATER), **how)
+    return {row["ask"]: row for row in table.to_pylist()}
+
+
+def assert_counted(rows, log, **how):
+    for ask in worlds.asks_of(log):
+        for feature in worlds.COUNTED:
+            want = oracle.counted(feature, ask, log, **{k: v[ask.id] for k, v in how.items()})
+            got = rows[ask.id][feature.name]
+            assert worlds.same(want, got), f"{feature.name} of {ask.id}: the oracle says {want}, got {got}"
+
+
+@law
+@given(log=worlds.histories(), data=st.data())
+def test_batch_says_what_the_oracle_says(log, data):
+    again = data.draw(st.lists(st.sampled_from(log), max_size=3))
+    rows = rows_of(log, again)
+    assert list(rows) == [ask.id for ask in worlds.asks_of(log)]
+    assert_counted(rows, log)
+
+
+@law
+@given(log=worlds.histories(corrections=False))
+def test_batch_says_what_the_oracle_says_where_nothing_was_corrected(log):
+    assert_counted(rows_of(log), log)
+
+
+def streamed(store, log, asks, data):
+    """Each ask read when everything that had arrived by then was applied; redelivery and batches as hypothesis likes."""
+    reader, answers, at = StreamReader(store, CASE.features, worlds.BUY), {}, 0
+    for ask in sorted(asks, key=lambda e: e.ts):
+        known = [e for e in log if e.arrived <= ask.ts]
+        while at < len(known):
+            size = data.draw(st.integers(1, 8))
+            again = data.draw(st.integers(0, 3))
+            store.apply(known[max(at - again, 0) : at + size])
+            at += size
+        columns, offset = reader.read([ask])
+        assert offset == max((e.offset for e in known), default=0)
+        answers[ask.id] = {name: columns[name][0] for name in CASE.features.names}
+    return answers
+
+
+@law
+@given(log=worlds.histories(), data=st.data())
+def test_the_stream_says_what_the_oracle_says(log, data, tmp_path_factory):
+    store = OnlineStore(tmp_path_factory.mktemp("online") / "s.db", CASE.features)
+    answers = streamed(store, log, worlds.asks_of(log), data)
+    store.close()
+    assert_counted(answers, log)
+
+
+@law
+@given(log=worlds.histories(), data=st.data())
+def test_a_stream_that_expires_says_the_same(log, data, tmp_path_factory):
+    log = [Event(e.kind, e.id, e.ts, e.body, max(e.arrived, e.ts), e.offset) for e in log]
+    log = worlds.logged([(e.arrived, e) for e in log])
+    store = OnlineStore(tmp_path_factory.mktemp("online") / "s.db", CASE.features)
+    reader = StreamReader(store, CASE.features, worlds.BUY)
+    for ask in worlds.asks_of(log):
+        store.apply([e for e in log if e.arrived <= ask.ts])
+        store.expire(ask.ts, keep=15 * DAY)
+        columns, _ = reader.read([ask])
+        for feature in worlds.COUNTED:
+            want = oracle.counted(feature, ask, log)
+            assert worlds.same(want, columns[feature.name][0]), feature.name
+    store.close()
+
+
+@law
+@given(log=worlds.histories())
+def test_what_a_stream_that_had_seen_more_answered_is_what_batch_gives_for_its_offset(log, tmp_path_factory):
+    store = OnlineStore(tmp_path_factory.mktemp("online") / "s.db", CASE.features)
+    store.apply(log)
+    asks = worlds.asks_of(log)
+    columns, offset = StreamReader(store, CASE.features, worlds.BUY).read(asks)
+    store.close()
+    seen = {ask.id: offset for ask in asks}
+    rows = rows_of(log, seen=seen)
+    assert_counted(rows, log, seen=seen)
+    for n, ask in enumerate(asks):
+        assert all(worlds.same(rows[ask.id][name], columns[name][n]) for name in CASE.features.names)
+
+
+@law
+@given(log=worlds.histories(), data=st.data())
+def test_nothing_after_the_moment_changes_anything_at_the_moment(log, data):
+    if not (asks := worlds.asks_of(log)):
+        return
+    ask = data.draw(st.sampled_from(asks))
+    past = [e for e in log if e.arrived <= ask.ts or (e.kind, e.id) == (ask.kind, ask.id)]
+    past = past[: next(n for n, e in enumerate(past) if e is ask) + 1]
+    before, after = rows_of(past), rows_of(log)
+    for name in CASE.features.names:
+        assert worlds.same(before[ask.id][name], after[ask.id][name]), name
+
+
+@law
+@given(log=worlds.histories(), label=st.sampled_from([
+    Label("back", "item", Count(), days(2), at_least=1),
+    Label("buy", "customer", Count(), days(3)),
+    Label("buy", "customer", Sum("cents"), days(3), ahead=days(1)),
+]), day=st.integers(0, 14))  # fmt: skip
+def test_a_label_is_what_the_oracle_says_as_of_any_day(log, label, day):
+    log = [e for e in log if e.arrived <= day * DAY]
+    rows = rows_of(log, case=worlds.case(label), as_of=day * DAY)
+    for ask in worlds.asks_of(log):
+        assert worlds.same(oracle.label(label, ask, log, day * DAY), rows[ask.id]["label"])
+
+
+@law
+@given(log=worlds.histories())
+def test_a_reader_over_tables_reads_what_the_rows_hold(log):
+    asks = worlds.asks_of(log)
+    rows = rows_of(log)
+    columns, _ = BatchReader(CASE, worlds.tables(log), as_of=LATER).read(asks)
+    for n, ask in enumerate(asks):
+        assert all(worlds.same(rows[ask.id][name], columns[name][n]) for name in CASE.features.names)
+
+
+def test_the_worlds_try_every_aggregation_a_delay_a_filter_and_ever():
+    assert {c.how.how for c in worlds.COUNTED} == {"count", "sum", "mean", "min", "max", "first", "last", "distinct"}
+    assert any(c.delay for c in worlds.COUNTED)
+    assert any(c.where for c in worlds.COUNTED)
+    assert any(c.over == EVER for c in worlds.COUNTED)
+    assert First("item").field == "item"
