@@ -25,8 +25,8 @@ with DAG(
     def due(*, dag_run: Any = None, outlet_events: Any = None) -> list[str]:
         """One partition per use case, as of the beginning of the run's day: the day itself is not over, so not known yet."""
         at: datetime = (dag_run.logical_date or dag_run.run_after).astimezone(UTC)
-        why = "backfill" if dag_run.run_type == "backfill" else "calendar"
-        keys = [keyed(case, f"{at:%Y-%m-%d}T00:00:00Z", why) for case in PARAMS["cases"]]
+        run = "backfill" if dag_run.run_type == "backfill" else ""
+        keys = [keyed(case, f"{at:%Y-%m-%d}T00:00:00Z", run) for case in PARAMS["cases"]]
         outlet_events[LEARN_DUE].add_partitions(keys)
         return keys
 

@@ -37,9 +37,10 @@ def overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
-def name_of(run_id: str) -> str:
-    """The run's id in the store: the same for every attempt of one Airflow run, and safe as a file name."""
-    return f"r{hashlib.sha256(run_id.encode()).hexdigest()[:12]}"
+def name_of(key: str, run_id: str) -> str:
+    """The run's id in the store: the key's own, else one that is the same for every attempt of this Airflow run."""
+    given = key.split("@")[2:]
+    return given[0] if given and given[0] != "backfill" else f"r{hashlib.sha256(run_id.encode()).hexdigest()[:12]}"
 
 
 def link_of(run_id: str) -> str:
@@ -78,7 +79,7 @@ with DAG(
     tags=["shelflife"],
     doc_md=__doc__,
 ) as dag:
-    asked = {"KEY": "{{ dag_run.partition_key or params.key }}", "RUN": "{{ name_of(run_id) }}"}
+    asked = {"KEY": "{{ dag_run.partition_key or params.key }}", "RUN": "{{ name_of(dag_run.partition_key or params.key, run_id) }}"}
     opened = verb("open", 'learn open --run "$RUN" --json -- "$KEY"', env=asked)
     edges = graph(read("dvc.yaml")["stages"])
     stages = {

@@ -23,7 +23,7 @@ with DAG(
     @task(outlets=[LEARN_DUE])
     def propose(found: dict[str, Any], *, outlet_events: Any = None) -> list[str]:
         """A partition per proposal; no proposal, no event."""
-        keys = [keyed(p["case"], p["as_of"], p.get("why") or "drift") for p in found["proposals"]]
+        keys = [keyed(p["case"], p["as_of"], p.get("run") or "") for p in found["proposals"]]
         if not keys:
             raise AirflowSkipException("nothing harms: no retraining is proposed")
         outlet_events[LEARN_DUE].add_partitions(keys)

@@ -16,8 +16,8 @@ from airflow.sdk import Asset
 
 ROOT = Path(os.environ.get("SHELFLIFE_ROOT") or Path(__file__).resolve().parent.parent)
 LEARN_DUE = Asset(name="learn_due", uri="x-shelflife://learn/due")
-"""Learning is due. Its partition key says for whom and as of when: `fraud@2025-05-26T00:00:00Z`, and perhaps why: `@backfill`."""
-KEY = r"[a-z][a-z0-9]{1,30}@\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z(@[a-z][a-z0-9-]{0,30})?"
+"""Learning is due. Its partition key: `fraud@2025-05-26T00:00:00Z`, then `@` and the run's id or `backfill`, if any."""
+KEY = r"[a-z][a-z0-9]{1,30}@\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z(@[a-z0-9][a-z0-9-]{0,40})?"
 RETRY = {
     "retries": int(os.environ.get("SHELFLIFE_RETRIES", "2")),
     "retry_delay": timedelta(seconds=30),
@@ -47,9 +47,9 @@ def read(name: str) -> dict[str, Any]:
     return dict(yaml.safe_load((ROOT / name).read_text()))
 
 
-def keyed(case: str, as_of: str, why: str = "") -> str:
+def keyed(case: str, as_of: str, run: str = "") -> str:
     """The partition key, checked: what is not a key is never handed on."""
-    key = f"{case}@{as_of}" + (f"@{why}" if why else "")
+    key = f"{case}@{as_of}" + (f"@{run}" if run else "")
     if not re.fullmatch(KEY, key):
         raise ValueError(f"wanted a key such as fraud@2025-05-26T00:00:00Z, got {ascii(key)[:80]}")
     return key

@@ -35,15 +35,25 @@ class Windows:
 
 
 def windows(ts: Array, monitor: Monitor, now: int) -> Windows:
-    """The windows that end at `now` (microseconds UTC). For labels, `now` is when the youngest mature label was asked for."""
+    """The windows that end at `now` (microseconds UTC). For labels, `now` is when the youngest mature label was asked for.
+
+    The reference ends where the first of the last `of` windows began: a change that lasts is held against what was before
+    it, and does not become its own reference while people wait for it to last.
+    """
     length, start = micros(monitor.window), now - micros(monitor.window)
     current = (ts >= start) & (ts < now)
     weekdays = np.unique(_weekday(np.arange(start, now, DAY // 24)))
     alike = np.isin(_weekday(ts), weekdays)
-    first = start - micros(monitor.reference)
-    edges = np.arange(start, first, -length)[::-1]
+    end = start - (monitor.of - 1) * length
+    first = end - micros(monitor.reference)
+    edges = np.arange(end, first, -length)[::-1]
     past = tuple((ts >= edge - length) & (ts < edge) & (ts >= first) & alike for edge in edges)
-    return Windows(current, (ts >= first) & (ts < start) & alike, past)
+    return Windows(current, (ts >= first) & (ts < end) & alike, past)
+
+
+def history_needed(monitor: Monitor) -> int:
+    """How far back from `now` a look reads, in microseconds."""
+    return micros(monitor.reference) + monitor.of * micros(monitor.window)
 
 
 def _weekday(ts: Array) -> Array:

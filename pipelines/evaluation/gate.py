@@ -55,7 +55,7 @@ def judge(case: UseCase, gate: Gate, evidence: Evidence, *, seed: int) -> Judgem
     A pure function: the same evidence, parameters and seed give the same judgement. Raises ShelflifeError where the columns
     do not fit together.
     """
-    alpha = spend(gate.confidence, evidence.looks)
+    alpha = spend(gate.confidence, min(evidence.looks, gate.looks - 1))
     holdout = Holdout.of(case, evidence)
     draws = _resample(case, gate, holdout, alpha, seed)
     primary = metric(case.metrics[0], holdout.rows.levels)

@@ -108,16 +108,16 @@ UNION ALL SELECT k.value, {fresh} FROM json_each(:keys) k CROSS JOIN {rows_table
 ) GROUP BY key"""
 
     def _from_rows(self, feature: Counted, *, exclude: bool) -> str:
-        value, table = quote(str(feature.how.field)), rows_table(self.window.of)
+        value, table = f"r.{quote(str(feature.how.field))}", f"{rows_table(self.window.of)} r"
         inside = f"{self._inside(':low', exclude=exclude)} AND {value} IS NOT NULL"
         if feature.how.how == "distinct":
             return f"SELECT count(DISTINCT {value}) FROM {table} WHERE {inside}"
         order = "ASC" if feature.how.how == "first" else "DESC"
-        return f"SELECT {value} FROM {table} WHERE {inside} ORDER BY ts {order}, id {order} LIMIT 1"
+        return f"SELECT {value} FROM {table} WHERE {inside} ORDER BY r.ts {order}, r.id {order} LIMIT 1"
 
     def _inside(self, low: str, *, exclude: bool) -> str:
-        filters = "".join(f" AND {quote(name)} IS :w{n}" for n, (name, _) in enumerate(self.window.where))
-        return f"{quote(self.window.by)} = k.value AND ts >= {low} AND ts < :end{filters}{' AND id <> :own' if exclude else ''}"
+        filters = "".join(f" AND r.{quote(name)} IS :w{n}" for n, (name, _) in enumerate(self.window.where))
+        return f"r.{quote(self.window.by)} = k.value AND r.ts >= {low} AND r.ts < :end{filters}{' AND r.id <> :own' if exclude else ''}"
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def _numbers(value: str) -> str:
 
 
 def _as_numbers(field: str) -> str:
-    value = quote(field)
+    value = f"r.{quote(field)}"
     return f"({value} IS NOT NULL), coalesce({value}, 0), {value}, {value}"
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.core.errors import NotDecidable
 from pipelines.models.estimator import Amounts, Estimator, Probabilities, decided, sizes
-from pipelines.models.graph import Graph
 from pipelines.models.trees import add_trees
+
+if TYPE_CHECKING:
+    from pipelines.models.graph import Graph
 
 
 class Boosting(Estimator):
@@ -82,12 +83,14 @@ class BoostedProbability(Probabilities, Boosting):
 
 
 class BoostedQuantiles(Amounts, Boosting):
-    """A booster per level; a row's quantiles are sorted (Chernozhukov, Fernández-Val, Galichon 2010, Quantile and probability
-    curves without crossing) and cut at zero."""
+    """A booster per level; a row's quantiles are sorted and cut at zero.
+
+    Sorting makes none worse (Chernozhukov, Fernández-Val, Galichon 2010, Quantile and probability curves without crossing).
+    """
 
     def __init__(
-        self, kinds: tuple[str, ...], levels: tuple[float, ...] = (0.5,), trees: int = 200, leaves: int = 15, rate: float = 0.05,
-        min_leaf: int = 30, sample: float = 0.8, seed: int = 0, threads: int = 1,
+        self, kinds: tuple[str, ...], levels: tuple[float, ...] = (0.5,), trees: int = 200, leaves: int = 15,
+        rate: float = 0.05, min_leaf: int = 30, sample: float = 0.8, seed: int = 0, threads: int = 1,
     ) -> None:  # fmt: skip
         super().__init__(kinds, trees, leaves, rate, min_leaf, sample, seed, threads)
         self.levels = levels
@@ -110,14 +113,12 @@ class BoostedQuantiles(Amounts, Boosting):
 
 
 class BoostedRanking(Amounts, Boosting):
-    """LambdaMART (Burges 2010, From RankNet to LambdaRank to LambdaMART): trees that mend the order where it matters, at the top."""
+    """LambdaMART (Burges 2010, From RankNet to LambdaRank to LambdaMART): trees that mend the order near the top."""
 
     def fit(self, X: Any, y: Any, groups: Any) -> BoostedRanking:
         X, y = self._start(X, y)
         self._forget()
         kept = decided(y, groups)
-        if not kept.any():
-            raise NotDecidable("wanted asks whose next item is among their candidates, got none; widen the candidates")
         options = self._options("lambdarank", lambdarank_truncation_level=20, eval_at=[20], metric="ndcg")
         self.boosters_ = [self._boost(X[kept], y[kept], options, sizes(np.asarray(groups)[kept]))]
         self.history_ = [1 - ndcg for ndcg in self.history_]

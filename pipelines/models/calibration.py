@@ -24,7 +24,7 @@ LEAST = 10
 
 @dataclass(frozen=True)
 class Calibration:
-    """`kind` is as_is, curve (through the points `x`, `y`, straight between them) or shift (`y` per level, added to square roots)."""
+    """`kind` is as_is, curve (through the points `x`, `y`, straight lines) or shift (`y` per level, added to square roots)."""
 
     kind: str
     x: tuple[float, ...] = ()
@@ -37,7 +37,9 @@ class Calibration:
             "shift": not self.x and len(self.y) > 0,
         }
         if not good.get(self.kind) or not np.isfinite([*self.x, *self.y]).all():
-            raise ShelflifeError(f"wanted a calibration that is as_is, a rising curve within 0..1 or a shift, got {str(self)[:200]}")
+            raise ShelflifeError(
+                f"wanted a calibration that is as_is, a rising curve within 0..1 or a shift, got {str(self)[:200]}"
+            )
 
     def apply(self, scores: Any) -> np.ndarray:
         """Calibrated scores, float64, in the shape that came: (rows,) or (rows, levels)."""
@@ -84,8 +86,10 @@ def _fit_curve(scores: np.ndarray, labels: np.ndarray) -> Calibration:
 
 
 def _isotonic(scores: np.ndarray, labels: np.ndarray) -> Calibration:
-    """Isotonic regression, drawn through the centres of its blocks (Oron and Flournoy 2017, Centered isotonic regression): flat
-    blocks would tie scores that the model told apart. It runs from (0, 0) to (1, 1)."""
+    """Isotonic regression, drawn through the centres of its blocks (Oron and Flournoy 2017, Centered isotonic regression).
+
+    Flat blocks would tie scores that the model told apart. The curve runs from (0, 0) to (1, 1).
+    """
     order = np.argsort(scores, kind="stable")
     x, where = np.unique(scores[order], return_inverse=True)
     weights = np.bincount(where).astype(float)
@@ -121,8 +125,10 @@ def _never_certain(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _platt(scores: np.ndarray, labels: np.ndarray) -> Calibration:
-    """A logistic curve over the log-odds (Platt 1999, Probabilistic outputs for support vector machines, with his targets),
-    drawn through 201 points."""
+    """A logistic curve over the log-odds, drawn through 201 points.
+
+    With the targets of Platt 1999, Probabilistic outputs for support vector machines.
+    """
     ones = labels.sum()
     zeros = len(labels) - ones
     targets = np.where(labels > 0, (ones + 1) / (ones + 2), 1 / (zeros + 2))
@@ -152,8 +158,11 @@ def _odds(p: np.ndarray) -> np.ndarray:
 
 
 def _fit_shift(quantiles: np.ndarray, units: np.ndarray, levels: np.ndarray) -> Calibration:
-    """Split conformal prediction, level by level (Romano, Patterson, Candès 2019, Conformalized quantile regression): the shift
-    with which a share `level` of these rows would have been covered. Between square roots, where counts of all sizes are alike."""
+    """Split conformal prediction, level by level (Romano, Patterson, Candès 2019, Conformalized quantile regression).
+
+    The shift with which a share `level` of these rows would have been covered; between square roots, where counts of all
+    sizes are alike.
+    """
     rows = len(units)
     if rows < LEAST:
         return Calibration("as_is")
@@ -164,7 +173,9 @@ def _fit_shift(quantiles: np.ndarray, units: np.ndarray, levels: np.ndarray) -> 
 
 def _shifted(quantiles: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     if quantiles.shape[-1] != len(shifts):
-        raise ShelflifeError(f"wanted {len(shifts)} quantiles a row, got {quantiles.shape[-1]}; the model is not the one calibrated")
+        raise ShelflifeError(
+            f"wanted {len(shifts)} quantiles a row, got {quantiles.shape[-1]}; the model is not the one calibrated"
+        )
     root = np.sqrt(np.maximum(quantiles, 0) + 1)
     # (root + shift)^2 - 1, spelt so that a shift of 0 changes nothing; rounded, for a whole number of units must stay whole.
     moved = np.round(np.maximum(quantiles, 0) + shifts * (2 * root + shifts), 9)

@@ -6,7 +6,7 @@ members have not seen: their answers there are out of time, as they will be in t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit
@@ -14,8 +14,10 @@ from scipy.special import expit
 from pipelines.core.decision import Answers, Probability, Quantiles, Ranking
 from pipelines.models.estimator import Amounts, Estimator, Probabilities, answer, decided, sizes
 from pipelines.models.export import add
-from pipelines.models.graph import Graph
 from pipelines.models.linear import choice_loss, minimum
+
+if TYPE_CHECKING:
+    from pipelines.models.graph import Graph
 
 LEAST, MOST = 1e-6, 1 - 1e-3
 """Probabilities are cut here before their log-odds are taken: float32 is fine near 0 and coarse near 1."""

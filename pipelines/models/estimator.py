@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from pipelines.core.errors import NotDecidable, ShelflifeError
-from pipelines.models.graph import Graph
+
+if TYPE_CHECKING:
+    from pipelines.models.graph import Graph
 
 
 def matrix(X: Any) -> Any:
@@ -27,14 +29,21 @@ def sizes(groups: Any) -> np.ndarray:
     starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else np.array([], int)
     counts = np.diff(np.r_[starts, len(groups)])
     if len(np.unique(groups)) != len(counts):
-        raise ShelflifeError("wanted the candidates of an ask in one run of rows, got an ask that comes back later; sort by ask")
+        raise ShelflifeError(
+            "wanted the candidates of an ask in one run of rows, got an ask that comes back later; sort by ask"
+        )
     return counts
 
 
 def decided(y: Any, groups: Any) -> np.ndarray:
-    """Which rows belong to an ask whose next item is among its candidates: the others say nothing about order."""
+    """Which rows belong to an ask whose next item is among its candidates: the others say nothing about order.
+
+    Raises NotDecidable where there is no such ask.
+    """
     counts = sizes(groups)
     hit = np.add.reduceat(np.asarray(y, float), np.r_[0, np.cumsum(counts)[:-1]]) > 0 if len(counts) else np.array([], bool)
+    if not hit.any():
+        raise NotDecidable("wanted asks whose next item is among their candidates, got none; widen the candidates")
     return np.repeat(hit, counts)
 
 
@@ -55,7 +64,9 @@ class Estimator(BaseEstimator):
     def _known(self, X: Any) -> Any:
         """X as float32. Raises ShelflifeError unless it has the columns of the fit."""
         if X.shape[1] != self.n_features_in_:
-            raise ShelflifeError(f"wanted {self.n_features_in_} columns as in training, got {X.shape[1]}; encode with the same encoder")
+            raise ShelflifeError(
+                f"wanted {self.n_features_in_} columns as in training, got {X.shape[1]}; encode with the same encoder"
+            )
         return matrix(X)
 
     def _tell(self, done: int, total: int) -> None:
@@ -73,7 +84,9 @@ class Probabilities(ClassifierMixin, Estimator):
     def _start(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
         X, y = super()._start(X, y)
         if set(np.unique(y)) != {0.0, 1.0}:
-            raise NotDecidable(f"wanted labels of both 0 and 1, got {sorted(set(np.unique(y).tolist()))[:5]}; widen the training window")
+            raise NotDecidable(
+                f"wanted labels of both 0 and 1, got {sorted(set(np.unique(y).tolist()))[:5]}; widen the training window"
+            )
         self.classes_ = np.array([0, 1])
         return X, y
 

@@ -17,7 +17,9 @@ def to_onnx(estimator: Any, columns: int) -> bytes:
     """
     fitted = getattr(estimator, "n_features_in_", None)
     if fitted != columns:
-        raise ShelflifeError(f"wanted an estimator fitted on {columns} columns, got {fitted or 'none'}; fit it on the encoded matrix")
+        raise ShelflifeError(
+            f"wanted an estimator fitted on {columns} columns, got {fitted or 'none'}; fit it on the encoded matrix"
+        )
     graph = Graph()
     y = add(graph, estimator, "x")
     return graph.finish(y, columns, _outputs(estimator, columns))
@@ -40,7 +42,9 @@ def add(graph: Graph, estimator: Any, x: str) -> str:
         model = convert_sklearn(estimator, "part", wanted, options=options, target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET})
     except Exception as error:
         name = type(estimator).__name__
-        raise ShelflifeError(f"{name} has no served form ({type(error).__name__}); give it a graph(graph, x) of ONNX nodes") from error
+        raise ShelflifeError(
+            f"{name} has no served form ({type(error).__name__}); give it a graph(graph, x) of ONNX nodes"
+        ) from error
     output = graph.insert(model, x, model.graph.output[-1].name)
     return graph.columns(output, [1]) if classifier else output
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit
 
-from pipelines.core.errors import NotDecidable
 from pipelines.models.estimator import Amounts, Probabilities, decided, sizes
-from pipelines.models.graph import Graph
 from pipelines.models.prepare import Prepare
+
+if TYPE_CHECKING:
+    from pipelines.models.graph import Graph
 
 LARGEST_LOG = 16.0
 """Predicted log units are cut here (nine million units): an exponential must not run away on a strange ask."""
@@ -50,7 +51,9 @@ class QuantileRegression(Amounts):
     Quantiles pass through a rising function unchanged, so the model is fitted on the log and read off in units.
     """
 
-    def __init__(self, kinds: tuple[str, ...], levels: tuple[float, ...], penalty: float = 1e-4, smooth: float = 0.02, steps: int = 300) -> None:
+    def __init__(
+        self, kinds: tuple[str, ...], levels: tuple[float, ...], penalty: float = 1e-4, smooth: float = 0.02, steps: int = 300
+    ) -> None:
         self.kinds = kinds
         self.levels = levels
         self.penalty = penalty
@@ -91,7 +94,7 @@ class QuantileRegression(Amounts):
 
 
 class ConditionalLogit(Amounts):
-    """The chance that a candidate is what comes next, among its ask's candidates (McFadden 1974, Conditional logit analysis)."""
+    """The chance that a candidate is what comes next, among its ask's (McFadden 1974, Conditional logit analysis)."""
 
     def __init__(self, kinds: tuple[str, ...], penalty: float = 1e-4, steps: int = 200) -> None:
         self.kinds = kinds
@@ -102,8 +105,6 @@ class ConditionalLogit(Amounts):
         X, y = self._start(X, y)
         self.prepare_ = Prepare(self.kinds).fit(X)
         kept = decided(y, groups)
-        if not kept.any():
-            raise NotDecidable("wanted asks whose next item is among their candidates, got none; widen the candidates")
         prepared = self.prepare_.transform(X[kept]).astype(np.float64)
         loss = choice_loss(y[kept], sizes(np.asarray(groups)[kept]))
 

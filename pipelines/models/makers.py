@@ -7,11 +7,13 @@ fitted, in the order in which the use case names them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.core.decision import Probability, Quantiles
 from pipelines.core.errors import ShelflifeError
-from pipelines.core.usecase import Spec
+
+if TYPE_CHECKING:
+    from pipelines.core.usecase import Spec
 
 Maker = Callable[..., Any]
 

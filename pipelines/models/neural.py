@@ -7,17 +7,20 @@ The served graph is written from the trained weights, so no converter and no Ten
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit
 
-from pipelines.core.errors import NotDecidable, ShelflifeError
+from pipelines.core.errors import ShelflifeError
 from pipelines.models.estimator import Amounts, Estimator, Probabilities, decided, dense, sizes
-from pipelines.models.graph import Graph
 from pipelines.models.linear import LARGEST_LOG
 from pipelines.models.prepare import Prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipelines.models.graph import Graph
 
 CHUNK = 8192
 """Rows that are predicted at once."""
@@ -30,8 +33,8 @@ class Network(Estimator):
     """
 
     def __init__(
-        self, kinds: tuple[str, ...], units: tuple[int, ...] = (32, 16), epochs: int = 10, batch: int = 512, rate: float = 0.002,
-        seed: int = 0, threads: int = 1,
+        self, kinds: tuple[str, ...], units: tuple[int, ...] = (32, 16), epochs: int = 10, batch: int = 512,
+        rate: float = 0.002, seed: int = 0, threads: int = 1,
     ) -> None:  # fmt: skip
         self.kinds = kinds
         self.units = units
@@ -50,11 +53,14 @@ class Network(Estimator):
         self.model_.compile(optimizer=keras.optimizers.Adam(falling), loss=loss)
         self.history_: list[float] = []
         for epoch in range(self.epochs):
-            self.model_.reset_metrics()
-            for chosen in self._batches(rows, batch, epoch):
-                mean = self.model_.train_on_batch(*load(chosen))
-            self.history_.append(float(mean))
+            losses = [len(chosen) * float(self._step(*load(chosen))) for chosen in self._batches(rows, batch, epoch)]
+            self.history_.append(sum(losses) / rows)
             self._tell(epoch + 1, self.epochs)
+
+    def _step(self, x: np.ndarray, y: np.ndarray) -> Any:
+        """Learn from one batch; its mean loss."""
+        self.model_.reset_metrics()
+        return self.model_.train_on_batch(x, y)
 
     def _layers(self, keras: Any, width: tuple[int | None, ...], bias: np.ndarray) -> Any:
         layers = [keras.Input(width)]
@@ -170,8 +176,6 @@ class NetworkRanking(Amounts, Network):
     def fit(self, X: Any, y: Any, groups: Any) -> NetworkRanking:
         X, y = self._start(X, y)
         kept = np.flatnonzero(decided(y, groups))
-        if not len(kept):
-            raise NotDecidable("wanted asks whose next item is among their candidates, got none; widen the candidates")
         prepared = self._prepare(X)
         places = self._places(y[kept], sizes(np.asarray(groups)[kept]), kept)
         labels = np.where(places >= 0, y[places], -1).astype(np.float32)
@@ -230,14 +234,16 @@ def backend(threads: int) -> Any:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its sums differ between kinds of processors
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     import keras
-    import tensorflow
+    import tensorflow as tf
 
-    threading = tensorflow.config.threading
+    threading = tf.config.threading
     try:
         if threading.get_intra_op_parallelism_threads() != threads:
             threading.set_intra_op_parallelism_threads(threads)
         if threading.get_inter_op_parallelism_threads() != 1:
             threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
-        raise ShelflifeError(f"wanted TensorFlow with {threads} threads, but it runs here with others; start a new process") from None
+        raise ShelflifeError(
+            f"wanted TensorFlow with {threads} threads, but it runs here with others; start a new process"
+        ) from None
     return keras

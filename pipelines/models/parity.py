@@ -33,7 +33,9 @@ def check(estimator: Any, onnx: bytes, matrix: Any, *, tolerance: float = TOLERA
         truth = answer(estimator, matrix)
         served = _served(onnx, x)
     except Exception as error:
-        return Finding("parity", "fail", None, wanted, advice=f"the ONNX form does not run: {type(error).__name__}: {str(error)[:200]}")
+        return Finding(
+            "parity", "fail", None, wanted, advice=f"the ONNX form does not run: {type(error).__name__}: {str(error)[:200]}"
+        )
     if not rows or served.shape != truth.shape:
         return Finding("parity", "fail", None, wanted, advice=f"got answers of shape {served.shape} for {truth.shape}")
     worst = float(np.max(np.abs(served - truth) / np.maximum(1.0, np.abs(truth))))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from pipelines.models.estimator import dense
-from pipelines.models.graph import Graph
+
+if TYPE_CHECKING:
+    from pipelines.models.graph import Graph
 
 LIMIT = 6.0
 """Scaled numbers are cut at so many standard deviations: an amount in the wrong unit must not rule the answer."""

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.core.errors import ShelflifeError
-from pipelines.core.usecase import Model, Spec
 from pipelines.models.makers import members
+
+if TYPE_CHECKING:
+    from pipelines.core.usecase import Model, Spec
+
+
+Progress = Callable[[str, int, int], None]
+
+
+def _silent(name: str, done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +30,14 @@ class Part:
 
 
 def fit(
-    models: Sequence[Model], use: Sequence[str], settings: Mapping[str, Mapping[str, Any]], spec: Spec, train: Part, later: Part,
-    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
-) -> Iterator[tuple[str, Any]]:  # fmt: skip
+    models: Sequence[Model],
+    use: Sequence[str],
+    settings: Mapping[str, Mapping[str, Any]],
+    spec: Spec,
+    train: Part,
+    later: Part,
+    progress: Progress = _silent,
+) -> Iterator[tuple[str, Any]]:
     """Each candidate's name and fitted estimator, in the use case's order.
 
     `use` and `settings` are its block of params.yaml; `spec.settings` is not read. `later` are rows from after the training
@@ -41,7 +55,7 @@ def fit(
         yield model.name, fitted[model.name]
 
 
-def _fit(estimator: Any, part: Part, name: str, threads: int, progress: Callable[[str, int, int], None]) -> Any:
+def _fit(estimator: Any, part: Part, name: str, threads: int, progress: Progress) -> Any:
     """The estimator, fitted with so many threads: sums that are split otherwise come out otherwise."""
     from threadpoolctl import threadpool_limits
 

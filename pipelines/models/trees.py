@@ -6,13 +6,16 @@ float32, a threshold rounded *down* to float32 sends each of them the same way. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.core.errors import ShelflifeError
-from pipelines.models.graph import Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipelines.models.graph import Graph
 
 
 class Table:
@@ -71,7 +74,7 @@ def add_trees(graph: Graph, x: str, boosters: Sequence[Any]) -> str:
     ids, places, columns, values, modes, lefts, rights, nulls = (list(part) for part in zip(*table.nodes, strict=True))
     leaf_trees, leaf_places, targets, weights = (list(part) for part in zip(*table.leaves, strict=True))
     return graph.node(
-        "TreeEnsembleRegressor", x, domain="ai.onnx.ml", n_targets=len(boosters), post_transform="NONE", aggregate_function="SUM",
+        "TreeEnsembleRegressor", x, domain="ai.onnx.ml", n_targets=len(boosters), post_transform="NONE",
         nodes_treeids=ids, nodes_nodeids=places, nodes_featureids=columns, nodes_values=values, nodes_modes=modes,
         nodes_truenodeids=lefts, nodes_falsenodeids=rights, nodes_missing_value_tracks_true=nulls,
         target_treeids=leaf_trees, target_nodeids=leaf_places, target_ids=targets, target_weights=weights,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.core.errors import ShelflifeError
 from pipelines.models.estimator import Amounts, Probabilities, dense
-from pipelines.models.graph import Graph
+
+if TYPE_CHECKING:
+    from pipelines.models.graph import Graph
 
 SMOOTHING = 20.0
 """A share is pulled towards the overall share as if so many rows more had been seen."""
@@ -153,8 +155,8 @@ class SeasonalNaive(Amounts):
 class FirstBy(Amounts):
     """Order by the first column, ties by the second, and so on; null is worst.
 
-    `order` names columns by place, each with 1 (more is better) or -1 (less is). A column's value becomes its rank among at most
-    `steps` values seen in training, so that one float32 can say the whole order.
+    `order` names columns by place, each with 1 (more is better) or -1 (less is). A column's value becomes its rank among at
+    most `steps` values seen in training, so that one float32 can say the whole order.
     """
 
     def __init__(self, order: tuple[tuple[int, int], ...], steps: int = 256) -> None:

@@ -113,7 +113,9 @@ def _advise(answers: Probability, ask: Event, name: str, score: float) -> Advice
     amount = None if isinstance(cost.missed, int) else ask.body[cost.missed]
     costs = cost.costs(score, amount)
     ordered = [action for action in cost.actions if action in costs]
-    return Advice(ask.id, name, score, min(ordered, key=costs.__getitem__), {action: round(costs[action]) for action in ordered})
+    return Advice(
+        ask.id, name, score, min(ordered, key=costs.__getitem__), {action: round(costs[action]) for action in ordered}
+    )
 
 
 def _order(answers: Quantiles, ask: str, name: str, row: np.ndarray) -> Order:

@@ -168,7 +168,12 @@ class Service:
         """Ready while every use case that has a release answers; what is away is said, and does not make it unready."""
         serving = self.champions.serving
         rows = {
-            case: {"release": champion.release, "bundle": champion.bundle, "epoch": champion.epoch, "away": self.champions.troubles(case)}
+            case: {
+                "release": champion.release,
+                "bundle": champion.bundle,
+                "epoch": champion.epoch,
+                "away": self.champions.troubles(case),
+            }
             for case, (champion, _) in sorted(serving.items())
         }
         ready = bool(serving) and not self.champions.unanswered

@@ -59,7 +59,12 @@ def _case(service: Service, case: str) -> str:
         story, away = {}, tuple(dict.fromkeys((*away, "state")))
     facts: dict[str, str] = {"answers now": "no release yet" if champion is None else f"release {champion.release}"}
     if champion is not None:
-        facts |= {"bundle": champion.bundle, "since": iso(champion.since), "epoch": str(champion.epoch), "verdict": champion.verdict}
+        facts |= {
+            "bundle": champion.bundle,
+            "since": iso(champion.since),
+            "epoch": str(champion.epoch),
+            "verdict": champion.verdict,
+        }
     facts |= {name: str(value) for name, value in story.get("facts", {}).items()}
     facts["state"] = f"degraded: {', '.join(away)} away" if away else "all well"
     if newer := service.champions.why(case):
@@ -73,7 +78,9 @@ def _case(service: Service, case: str) -> str:
 
 def _facts(facts: Mapping[str, str], *, away: bool) -> str:
     classes = {"state": "away"} if away else {}
-    rows = (f'<dt>{escape(name)}</dt><dd class="{classes.get(name, str())}">{escape(value)}</dd>' for name, value in facts.items())
+    rows = (
+        f'<dt>{escape(name)}</dt><dd class="{classes.get(name, str())}">{escape(value)}</dd>' for name, value in facts.items()
+    )
     return f"<dl>{''.join(rows)}</dl>"
 
 

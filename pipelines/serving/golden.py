@@ -43,10 +43,14 @@ def check(scorer: Scorer, files: Mapping[str, bytes]) -> np.ndarray:
     columns, wanted = read(files)
     got = np.asarray(scorer.score(columns), dtype=np.float64)
     if got.shape != wanted.shape:
-        raise ShelflifeError(f"wanted golden scores of shape {wanted.shape}, got {got.shape}; the bundle was not made by this code")
+        raise ShelflifeError(
+            f"wanted golden scores of shape {wanted.shape}, got {got.shape}; the bundle was not made by this code"
+        )
     if not np.allclose(got, wanted, rtol=RELATIVE, atol=ABSOLUTE):  # NaN is close to nothing
         worst = float(np.max(np.abs(got - wanted)))
-        raise ShelflifeError(f"wanted the golden scores again, got scores up to {worst:.3g} away; the bundle must be judged anew")
+        raise ShelflifeError(
+            f"wanted the golden scores again, got scores up to {worst:.3g} away; the bundle must be judged anew"
+        )
     return got
 
 

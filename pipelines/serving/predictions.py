@@ -174,7 +174,12 @@ def events(
         "verdict": champion.verdict, "seen_offset": seen, "degraded": bool(away), "reasons": list(away),
     }  # fmt: skip
     return [
-        Event("prediction", answer.prediction, now, same | {"ask": ask.id, "answer": _json(answer), "inputs": known, **summary(answer)})
+        Event(
+            "prediction",
+            answer.prediction,
+            now,
+            same | {"ask": ask.id, "answer": _json(answer), "inputs": known, **summary(answer)},
+        )
         for ask, answer, known in zip(asks, found, inputs, strict=True)
     ]
 

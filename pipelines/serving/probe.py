@@ -39,7 +39,15 @@ def probe(files: Mapping[str, bytes], *, bundle: str = "", scorer: str = SCORER)
     `p99_ms` of one row, `rss_mb` at its highest, `limits` (what held the process back).
     """
     began = time.monotonic()
-    record: dict[str, Any] = {"ok": False, "why": "", "bundle": bundle, "p50_ms": None, "p99_ms": None, "rss_mb": None, "limits": []}
+    record: dict[str, Any] = {
+        "ok": False,
+        "why": "",
+        "bundle": bundle,
+        "p50_ms": None,
+        "p99_ms": None,
+        "rss_mb": None,
+        "limits": [],
+    }
     try:
         record |= _result(_run(_frame(files), scorer))
     except subprocess.TimeoutExpired:
@@ -60,7 +68,9 @@ def _run(frame: bytes, scorer: str) -> subprocess.CompletedProcess[bytes]:
         )  # fmt: skip
 
 
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pipelines.serving.probe import child; child(sys.argv[2])"
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pipelines.serving.probe import child; child(sys.argv[2])"
+)
 
 
 def _result(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:

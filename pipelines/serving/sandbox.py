@@ -26,11 +26,26 @@ class _Program(ctypes.Structure):
 def no_network() -> str:
     """From here on this process opens no connection and starts no program; what holds it: `seccomp` or `audit`."""
     sys.addaudithook(_refuse)
-    return "seccomp" if sys.platform == "linux" and platform.machine() in CALLS and _filter(*CALLS[platform.machine()]) else "audit"
+    return (
+        "seccomp"
+        if sys.platform == "linux" and platform.machine() in CALLS and _filter(*CALLS[platform.machine()])
+        else "audit"
+    )
 
 
 def _refuse(event: str, _: tuple[object, ...]) -> None:
-    if event.startswith(("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.__new__", "subprocess.", "os.exec", "os.system", "os.fork")):
+    if event.startswith(
+        (
+            "socket.connect",
+            "socket.bind",
+            "socket.getaddrinfo",
+            "socket.__new__",
+            "subprocess.",
+            "os.exec",
+            "os.system",
+            "os.fork",
+        )
+    ):
         raise PermissionError(f"a probe may not use {event}")
 
 

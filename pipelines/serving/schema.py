@@ -20,9 +20,10 @@ EXACT = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly."""
 
 Id = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}\Z", description="1..128 of letters, digits and ._:@-")]
-Moment = Annotated[int, Meta(ge=0, le=EXACT, description="microseconds since 1970 in UTC")] | Annotated[
-    str, Meta(max_length=40, description="ISO 8601 with a zone, such as 2025-03-01T12:00:00Z")
-]
+Moment = (
+    Annotated[int, Meta(ge=0, le=EXACT, description="microseconds since 1970 in UTC")]
+    | Annotated[str, Meta(max_length=40, description="ISO 8601 with a zone, such as 2025-03-01T12:00:00Z")]
+)
 
 
 class Refused(Exception):  # noqa: N818  # a request is refused; that is no error of ours
@@ -98,7 +99,10 @@ def moment_of(value: int | str, now: int, name: str) -> int:
 def reasons(problems: tuple[str, ...], contract: Contract) -> list[str]:
     """A contract's problems without the values that caused them: answers do not echo what came."""
     known = {"kind", "id", "ts", *(field.name for field in contract.fields)}
-    said = [p.partition(", got ")[0] if p.partition(":")[0] in known else f"a field that {contract.kind} does not have" for p in problems]
+    said = [
+        p.partition(", got ")[0] if p.partition(":")[0] in known else f"a field that {contract.kind} does not have"
+        for p in problems
+    ]
     return list(dict.fromkeys(said))
 
 

@@ -28,7 +28,9 @@ def listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
     except OSError as error:
-        raise ShelflifeError(f"cannot listen on {host}:{port} ({error.strerror}); is a server running there? choose another --port") from None
+        raise ShelflifeError(
+            f"cannot listen on {host}:{port} ({error.strerror}); is a server running there? choose another --port"
+        ) from None
     listening.listen(CONNECTIONS)
     return listening
 

@@ -31,7 +31,11 @@ class Champions:
     the bundle before it stays warm. Nothing that fails here takes an answer away: the last good release goes on."""
 
     def __init__(
-        self, champions: Callable[[], Mapping[str, Champion]], epoch: Callable[[], int], parts: Parts, remembered: Path | None = None
+        self,
+        champions: Callable[[], Mapping[str, Champion]],
+        epoch: Callable[[], int],
+        parts: Parts,
+        remembered: Path | None = None,
     ) -> None:
         self._champions = champions
         self._epoch = epoch

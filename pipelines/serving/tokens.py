@@ -36,9 +36,13 @@ class Token:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             lines = file.read(4096).split()
         if mode & 0o077:
-            raise ShelflifeError(f"wanted {self.path.name} to be readable by its owner alone, got mode {mode:o}; run chmod 600 on it")
+            raise ShelflifeError(
+                f"wanted {self.path.name} to be readable by its owner alone, got mode {mode:o}; run chmod 600 on it"
+            )
         if not lines or min(map(len, lines)) < SHORTEST:
-            raise ShelflifeError(f"wanted tokens of {SHORTEST} characters or more in {self.path.name}; delete it to have one made")
+            raise ShelflifeError(
+                f"wanted tokens of {SHORTEST} characters or more in {self.path.name}; delete it to have one made"
+            )
         return lines
 
     def allows(self, authorization: bytes) -> bool:

@@ -320,6 +320,8 @@ def _interrupted_by_sigterm() -> Iterator[None]:
     """SIGTERM stops us the way Ctrl-C does; so does Ctrl-C where a script started us in the background and had it ignored."""
 
     def interrupt(_number: int, _frame: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)  # a second one must not break off the stopping
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}

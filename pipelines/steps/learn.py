@@ -6,12 +6,13 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.core.clock import day_of, days, instant, iso
+from pipelines.core.clock import day_of, days, instant, iso, micros
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Moment
 from pipelines.core.verdict import Verdict
+from pipelines.evaluation.controller import Decision, Entry, decide, fold
 from pipelines.steps import reproduce
 from pipelines.steps.runs import Key, Run, Runs, key_of, small_outputs
 from pipelines.steps.workspace import Workspace
@@ -27,6 +28,8 @@ KEPT = 2
 STATUSES = ("promoted", "rejected", "inconclusive", "declined", "refused", "backfilled", "crashed")
 BUSY = 99
 """The exit status that Airflow takes as "skip": another run of this use case is in flight."""
+ENDINGS: dict[str, Literal["promoted", "rejected", "crashed"]] = {"promoted": "promoted", "declined": "rejected", "refused": "rejected", "crashed": "crashed"}
+"""What the controller's journal hears of an ending; a challenger that its verdict rejected has ended with the verdict."""
 WORDS = {
     "rejected": "the challenger was rejected; the champion keeps answering",
     "inconclusive": "the evidence does not decide; the champion keeps answering",
@@ -75,7 +78,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.action == "open":
         return open_run(workspace, home, runs, key.case, args.run, as_of=_as_of(args, key), backfill=args.backfill or key.backfill)
     if args.action == "record":
-        return record(runs, home, key.case, args.run)
+        return record(workspace, home, runs, key.case, args.run)
     if args.action == "ask":
         return ask(workspace, home, runs, key.case, args.run, args.link)
     return close(workspace, home, runs, key, args.run, args.status)
@@ -112,6 +115,8 @@ def open_run(
         at = _closed(home, as_of, now)
         if not backfill and (busy := _busy(home, case, name, now)):
             return {"text": busy, "status": "busy", "exit": BUSY}
+        if not backfill and (obstacle := _obstacle(workspace, home, case, name, now)):
+            return {"text": f"{case} does not learn now: {obstacle}", "status": "held", "exit": BUSY}
         begun = Run(case, name, at, backfill, runs.deployed(), now, lease=0 if backfill else home.runs.lease(case, name, now, LEASE))
         tree = runs.add(begun)
         if not runs.ref(begun.ref):
@@ -119,7 +124,6 @@ def open_run(
             Workspace(tree).write_moment(moment)
             runs.commit(begun, f"{key_of(begun)}: the moment", [f"moments/{case}.yaml"])
         runs.write(begun)
-    _journal(home, begun, "opened", now)
     return _opened(runs, begun, usecase, "is open")
 
 
@@ -165,7 +169,7 @@ def stage(tree: Path, case: str, name: str) -> dict[str, Any]:
     return {"text": f"{name} of {tree.name} {done}", "exit": min(status, 1)}
 
 
-def record(runs: Runs, home: Home, case: str, name: str) -> dict[str, Any]:
+def record(workspace: Workspace, home: Home, runs: Runs, case: str, name: str) -> dict[str, Any]:
     """Commit dvc.lock and the small outputs to the run's ref. Raises ShelflifeError when there is no verdict to keep."""
     found = runs.get(case, name)
     tree, now = runs.worktree(case, name), home.clock()()
@@ -173,7 +177,8 @@ def record(runs: Runs, home: Home, case: str, name: str) -> dict[str, Any]:
     if not found.backfill:
         home.runs.check(case, name, found.lease, now)
     sha = runs.commit(found, f"{key_of(found)}: {verdict.status}", small_outputs(tree, case))
-    _journal(home, found, "judged", now, verdict=verdict.status)
+    if not found.backfill:
+        note(workspace, home, case, Entry("finished", now, name, verdict=verdict.status))
     why = _plain(verdict.why())
     return {"text": f"{found.ref} is {sha[:12]}\n{why}", "verdict": verdict.status, "why": why, "commit": sha, "ref": found.ref}
 
@@ -198,7 +203,8 @@ def close(workspace: Workspace, home: Home, runs: Runs, key: Key, name: str, sta
             runs.close(found, status)
         pruned = runs.prune(KEPT)
     if not backfill:
-        home.runs.append(case, {"event": "closed", "run": name, "status": status}, now, key=f"closed:{name}")
+        if status in ENDINGS:
+            note(workspace, home, case, Entry(ENDINGS[status], now, name, verdict="unsure" if status == "refused" else None))
         home.runs.free(case, name)
     if status in WORDS and not backfill:
         _mail(workspace, home, f"closed:{case}:{name}", f"[shelflife] {case}: {WORDS[status]}", _story(runs, case, name, status))
@@ -258,10 +264,39 @@ def _verdict(tree: Path, case: str) -> Verdict:
         raise ShelflifeError(f"{case} has no verdict to record ({error}); run its stage evaluate first") from None
 
 
-def _journal(home: Home, found: Run, event: str, now: int, **facts: str) -> None:
-    if not found.backfill:
-        body = {"event": event, "run": found.run, "as_of": iso(found.as_of), **facts}
-        home.runs.append(found.case, body, now, key=f"{event}:{found.run}")
+def _obstacle(workspace: Workspace, home: Home, case: str, name: str, now: int) -> str:
+    """Why the use case may not learn now, or nothing; then the journal says that this run has begun.
+
+    A run that the controller has started already (the monitor asked it) just begins; any other comes from the calendar or from
+    a person, who need not wait for a cooldown but must respect a hold.
+    """
+    note_lost(workspace, home, case, now)
+    if any((entry.name, entry.run) == ("started", name) for entry in _read(home, case)):
+        return ""
+    decision = note(workspace, home, case, Entry("triggered", now, name, cause="manual"))
+    return "" if decision.start else decision.reason
+
+
+def note_lost(workspace: Workspace, home: Home, case: str, now: int) -> None:
+    """A run that the journal believes under way, though nobody has held the use case for as long as a lease lasts, has crashed."""
+    state = fold(_read(home, case))
+    if state.busy and not home.runs.holder(case, now) and now - (state.started or 0) > micros(LEASE):
+        note(workspace, home, case, Entry("crashed", now, state.busy, note="nothing was heard of it"))
+
+
+def note(workspace: Workspace, home: Home, case: str, entry: Entry) -> Decision:
+    """Let the retraining controller hear of an event, write down what it says, and call a person where it asks for one."""
+    decision = decide(_read(home, case), entry, workspace.params.block(case).retrain, entry.at)
+    for found in decision.append:
+        home.runs.append(case, found.to_dict(), found.at, key=f"{found.name}:{found.run}")
+    if decision.ask_person:
+        subject = f"[shelflife] {case}: a person must decide whether it goes on learning"
+        _mail(workspace, home, f"breaker:{case}:{entry.run}", subject, f"{case}: {decision.reason}.\n")
+    return decision
+
+
+def _read(home: Home, case: str) -> list[Entry]:
+    return [Entry.from_dict(body) for body in home.runs.journal(case)]
 
 
 def _mail(workspace: Workspace, home: Home, key: str, subject: str, text: str) -> dict[str, Any]:

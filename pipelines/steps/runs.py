@@ -22,25 +22,26 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.steps.processes import end_leftovers, locked
 from pipelines.steps.reproduce import TAG, environment
 
-KEY = re.compile(r"(?P<case>[a-z][a-z0-9]{1,30})(?:@(?P<as_of>\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z)(?:@(?P<why>[a-z][a-z0-9-]{0,30}))?)?")
+KEY = re.compile(r"(?P<case>[a-z][a-z0-9]{1,30})(?:@(?P<as_of>\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z)(?:@(?P<run>[a-z0-9][a-z0-9-]{0,40}))?)?")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 BACKFILL = "backfill"
 
 
 @dataclass(frozen=True)
 class Key:
-    """What a run is about, as Airflow's partition keys write it: `case`, `case@as_of` or `case@as_of@why`.
+    """What a run is about, as Airflow's partition keys write it: `case`, `case@as_of` or `case@as_of@run`.
 
-    `why` is a word such as drift; the word backfill means: compute what was known then, and touch nothing that lives.
+    `run` is the run's id where whoever asked for it has given one (the monitor does, for its journal); the word backfill in
+    its place means: compute what was known then, and touch nothing that lives.
     """
 
     case: str
     as_of: int | None = None
-    why: str = ""
+    run: str = ""
 
     @property
     def backfill(self) -> bool:
-        return self.why == BACKFILL
+        return self.run == BACKFILL
 
     @staticmethod
     def parse(text: str) -> Key:
@@ -52,7 +53,7 @@ class Key:
             as_of = instant(match["as_of"]) if match["as_of"] else None
         except ValueError as error:
             raise ShelflifeError(str(error)) from None
-        return Key(match["case"], as_of, match["why"] or "")
+        return Key(match["case"], as_of, match["run"] or "")
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ class Runs:
         path = self.worktree(run.case, run.run)
         start_at = self.ref(run.ref) or run.commit
         self._remove_folder(path)
+        if not (self.root / ".dvc").is_dir():
+            raise ShelflifeError(f"{self.root} has no DVC; run dvc init there and commit it")
         git(self.root, "worktree", "add", "--quiet", "--force", "--detach", str(path), start_at)
         _share_cache(self.root, path)
         return path
@@ -224,33 +227,22 @@ def small_outputs(root: Path, case: str) -> list[str]:
 
 
 def _share_cache(root: Path, tree: Path) -> None:
-    """Let the worktree's DVC use the repository's cache and remotes, and keep its own scratch inside the worktree."""
-    cache = _dvc(root, "cache", "dir")
-    local = _config(root / ".dvc" / "config.local")
-    shared = _config(root / ".dvc" / "config")
-    for section in {*shared.sections(), *local.sections()}:
-        url = local.get(section, "url", fallback=None) or shared.get(section, "url", fallback=None)
-        if section.startswith("'remote ") and url and "://" not in url:
-            _put(local, section, "url", str((root / ".dvc" / url).resolve()))
-    _put(local, "cache", "dir", str((root / cache).resolve()))
+    """Let the worktree's DVC use the repository's cache and remotes, and keep its own scratch inside the worktree.
+
+    Paths in DVC's configuration are relative to its folder, so a worktree needs them spelled out.
+    """
+    from dvc.config import Config
+
+    found = Config(dvc_dir=str(root / ".dvc"))
+    local = configparser.ConfigParser(interpolation=None)
+    local.read(root / ".dvc" / "config.local")
+    for name, remote in found["remote"].items():
+        if "://" not in str(remote["url"]):
+            _put(local, f"'remote \"{name}\"'", "url", str(remote["url"]))
+    _put(local, "cache", "dir", str(found["cache"].get("dir") or root / ".dvc" / "cache"))
     _put(local, "core", "site_cache_dir", str(tree / ".dvc" / "tmp" / "site"))
-    target = tree / ".dvc" / "config.local"
-    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with os.fdopen(os.open(tree / ".dvc" / "config.local", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         local.write(file)
-
-
-def _dvc(root: Path, *words: str) -> str:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | {"DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run([sys.executable, "-m", "dvc", *words], cwd=root, env=env, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        raise ShelflifeError(f"dvc {' '.join(words)} failed in {root}: {_last(done.stderr)}")
-    return done.stdout.strip()
-
-
-def _config(path: Path) -> configparser.ConfigParser:
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read(path)
-    return parser
 
 
 def _put(parser: configparser.ConfigParser, section: str, name: str, value: str) -> None:

@@ -33,10 +33,14 @@ LAG = 60 * SECOND
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; any but a loopback one asks a token of everybody")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on; any but a loopback one asks a token of everybody"
+    )
     parser.add_argument("--port", type=int, default=8000, help="the port; 0 takes a free one")
     parser.add_argument("--home", type=Path, help="the living state; SHELFLIFE_HOME or .shelflife by default")
-    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a further name that requests may come for")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a further name that requests may come for"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -48,7 +52,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {"text": "stopped"}
 
 
-def serve(workspace: Workspace, home: Home, host: str, port: int, hosts: tuple[str, ...] = (), *, as_json: bool = False) -> None:
+def serve(
+    workspace: Workspace, home: Home, host: str, port: int, hosts: tuple[str, ...] = (), *, as_json: bool = False
+) -> None:
     """Answer until SIGTERM or Ctrl-C; the address is printed once the released bundles are loaded."""
     from pipelines.serving import server
 
@@ -57,7 +63,10 @@ def serve(workspace: Workspace, home: Home, host: str, port: int, hosts: tuple[s
 
     def ready(address: str) -> None:
         told = {"address": address, "token": str(token)}
-        print(json.dumps(told) if as_json else f"answering on {address} (page: {address}/console, token for events: {token})", flush=True)
+        print(
+            json.dumps(told) if as_json else f"answering on {address} (page: {address}/console, token for events: {token})",
+            flush=True,
+        )
         sys.stdout.flush()
 
     server.run(service(workspace, home, private=server.is_private(host), hosts=(host, *hosts)).app(), listening, ready)
@@ -119,8 +128,15 @@ def believe(home: Home, champion: Champion) -> None:
         raise ShelflifeError(told["problem"])
     release = Release(**told["release"])
     home.keys.verify(canonical(release.to_dict()), told["signature"])
-    if (release.digest, release.usecase, release.bundle, release.verdict) != (champion.release, champion.case, champion.bundle, champion.verdict):
-        raise ShelflifeError(f"{champion.case}: the signed release is not the champion's; restore a backup and find out who changed it")
+    if (release.digest, release.usecase, release.bundle, release.verdict) != (
+        champion.release,
+        champion.case,
+        champion.bundle,
+        champion.verdict,
+    ):
+        raise ShelflifeError(
+            f"{champion.case}: the signed release is not the champion's; restore a backup and find out who changed it"
+        )
 
 
 def story(home: Home, case: str) -> dict[str, Any]:
@@ -210,5 +226,8 @@ def _reader(folder: Path | None, files: Files) -> FeatureReader:
     definitions = FeatureSet.from_dict(json.loads(files["features.json"]))
     store = OnlineStore.at(folder, definitions) if folder else OnlineStore(Path(":memory:"), definitions)
     index = Index.from_npz(files["index.npz"]) if "index.npz" in files else None
-    contract, answers = Contract.from_dict(json.loads(files["contract.json"])), answers_from_dict(json.loads(files["answers.json"]))
+    contract, answers = (
+        Contract.from_dict(json.loads(files["contract.json"])),
+        answers_from_dict(json.loads(files["answers.json"])),
+    )
     return StreamReader(store, definitions, contract, answers=answers, index=index)

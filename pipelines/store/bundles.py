@@ -86,13 +86,14 @@ def _plain(name: str, folder: int) -> bytes:
         raise ShelflifeError(
             f"bundle: {ascii(name)[:60]} cannot be read as a plain file ({error.strerror}); add the bundle again"
         ) from None
-    with os.fdopen(handle, "rb") as file:
+    try:
         seen = os.fstat(handle)
         if not stat.S_ISREG(seen.st_mode) or seen.st_nlink != 1 or seen.st_size > LARGEST:
-            raise ShelflifeError(
-                f"bundle: {ascii(name)[:60]} is not a plain file of its own (a link or a folder); add the bundle again"
-            )
-        return file.read()
+            raise ShelflifeError(f"bundle: {ascii(name)[:60]} is not a plain file of its own (a link or a folder); add the bundle again")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
 
 
 def _matched(bundle: Bundle, raw: Mapping[str, bytes]) -> BundleFiles:

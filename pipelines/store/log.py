@@ -203,7 +203,7 @@ def _floor(connection: sqlite3.Connection) -> int:
 
 def _verified(row: Stored) -> bool:
     offset, kind, id_, ts, _, digest, body = row
-    if identity(kind, id_, ts, body) != digest:
+    if type(body) is not bytes or identity(kind, id_, ts, body) != digest:
         raise ShelflifeError(
             f"the log's record {offset} ({kind!a}) has changed on disk; bring the log back with shelflife restore"
         )

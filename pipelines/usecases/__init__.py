@@ -20,7 +20,9 @@ def get(name: str) -> UseCase:
         raise ShelflifeError(f"there is no use case {ascii(name)[:60]}; there are {', '.join(names())}")
     case = getattr(import_module(f"{__name__}.{name}"), name, None)
     if not isinstance(case, UseCase) or case.name != name:
-        raise ShelflifeError(f"wanted usecases/{name}/__init__.py to declare {name} = UseCase(name={name!r}, ...), got {type(case).__name__}")
+        raise ShelflifeError(
+            f"wanted usecases/{name}/__init__.py to declare {name} = UseCase(name={name!r}, ...), got {type(case).__name__}"
+        )
     return case
 
 

@@ -10,7 +10,7 @@ from pipelines.evaluation.metrics import measure, metric, statistics
 from pipelines.evaluation.statistic import labelled
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 8), st.integers(1, 4)), min_size=2, max_size=40))
 def test_weighted_ranking_metrics_equal_scikit_learn_with_ties(rows):
     labels, scores, weights = (np.array(column, float) for column in zip(*rows, strict=True))

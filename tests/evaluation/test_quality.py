@@ -10,9 +10,9 @@ LATE = NOW - 7 * DAY
 KINDS = {"country": "category", "note": "text"}
 
 
-def feed(seed=1, rows=6000):
+def feed(seed=1, rows=8400):
     random = np.random.default_rng(seed)
-    ts = np.sort(random.integers(NOW - 35 * DAY, NOW, rows))
+    ts = np.sort(random.integers(NOW - 49 * DAY, NOW, rows))
     columns = {
         "amount": random.lognormal(8, 0.8, rows), "visits": random.poisson(4, rows) * 1.0, "rate": np.where(random.random(rows) < 0.1, np.nan, random.random(rows)),
         "country": random.choice(np.array(["DE", "FR", "US"], object), rows), "note": np.array(["fine"] * rows, object),
@@ -94,7 +94,7 @@ def test_known_categories_spelt_otherwise_are_a_fault_and_a_new_country_is_not(m
 
 @pytest.mark.parametrize(("keep", "status"), [(0.0, "fail"), (0.2, "fail"), (0.6, "pass"), (1.0, "pass")])
 def test_missing_rows_are_a_fault_of_volume(keep, status, monitor):
-    ts, columns = feed(rows=12_000)
+    ts, columns = feed(rows=16_800)
     kept = (ts < LATE) | (np.random.default_rng(1).random(len(ts)) < keep)
     found = check(ts[kept], {name: column[kept] for name, column in columns.items()}, monitor)
     assert found["volume"].status == status

@@ -62,11 +62,11 @@ NOW = 100 * DAY
 
 
 def shop(seed, change, week):
-    """Three weekly looks at a shop in which `change` sets in with the last two weeks; truth: a score that ranks by the amount."""
+    """One of three weekly looks at a shop in which `change` sets in with the last two weeks; truth: a score that ranks by the amount."""
     random = np.random.default_rng(seed)
-    rows = 9000
+    rows = 11_000
     now = NOW - (2 - week) * 7 * DAY
-    ts = np.sort(random.integers(NOW - 49 * DAY, NOW, rows))
+    ts = np.sort(random.integers(NOW - 63 * DAY, NOW, rows))
     late = ts >= NOW - 14 * DAY
     amount = random.lognormal(8, 0.8, rows)
     risk = np.log(amount)

@@ -55,7 +55,7 @@ def streamed(store, log, asks, data):
             size = data.draw(st.integers(1, 8))
             again = data.draw(st.integers(0, 3))
             store.apply(known[max(at - again, 0) : at + size])
-            at += size
+            at = min(at + size, len(known))
         columns, offset = reader.read([ask])
         assert offset == max((e.offset for e in known), default=0)
         answers[ask.id] = {name: columns[name][0] for name in CASE.features.names}

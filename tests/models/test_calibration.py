@@ -106,14 +106,19 @@ def test_quantiles_that_cover_already_are_not_moved():
     assert fit(said, units, QUANTILES).apply(said[:1]).tolist() == [[2.0, 3.0, 4.0, 6.0]]
 
 
-@pytest.mark.parametrize("calibration", [Calibration("as_is"), Calibration("shift", (), (0.5, -0.25)), Calibration("curve", (0.0, 0.3, 1.0), (0.0, 0.1, 1.0))])
+@pytest.mark.parametrize(
+    "calibration",
+    [Calibration("as_is"), Calibration("shift", (), (0.5, -0.25)), Calibration("curve", (0.0, 0.3, 1.0), (0.0, 0.1, 1.0))],
+)
 def test_a_calibration_survives_its_json(calibration):
     assert Calibration.from_json(calibration.to_json()) == calibration
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"{}", b'{"kind":"curve","x":[0,1],"y":[1,0]}', b'{"kind":"curve","x":[0,0],"y":[0,1]}', b'{"kind":"magic","x":[],"y":[]}',
+    [b"", b"[]", b"{}",
+     b'{"kind":"curve","x":[0,1],"y":[1,0]}', b'{"kind":"curve","x":[0,0],"y":[0,1]}',
+     b'{"kind":"magic","x":[],"y":[]}',
      b'{"kind":"curve","x":[0,1],"y":[0,2]}', b'{"kind":"shift","x":[],"y":[NaN]}', b'{"kind":"shift","x":[],"y":["a"]}'],
 )  # fmt: skip
 def test_what_is_no_calibration_is_refused(data):

@@ -68,7 +68,11 @@ def test_an_unfitted_estimator_is_not_exported(problem):
         to_onnx(makers.dummy(problem.spec), 6)
 
 
-@pytest.mark.parametrize("foreign", [RandomForestClassifier(10, random_state=0), make_pipeline(StandardScaler(), LogisticRegression())], ids=["forest", "pipeline"])
+@pytest.mark.parametrize(
+    "foreign",
+    [RandomForestClassifier(10, random_state=0), make_pipeline(StandardScaler(), LogisticRegression())],
+    ids=["forest", "pipeline"],
+)
 def test_a_foreign_scikit_learn_estimator_is_exported_too_alone_and_in_an_ensemble(problem_of, fit, foreign):
     problem = problem_of("probability")
     X = filled(problem)

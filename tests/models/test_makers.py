@@ -21,7 +21,13 @@ def test_an_unknown_setting_is_refused_and_those_there_are_named(problem):
 
 @pytest.mark.parametrize(
     ("make", "settings"),
-    [(makers.lightgbm, {"trees": "many"}), (makers.lightgbm, {"rate": 0}), (makers.keras, {"units": [0]}), (makers.keras, {"units": 8}), (makers.lightgbm, {"trees": True})],
+    [
+        (makers.lightgbm, {"trees": "many"}),
+        (makers.lightgbm, {"rate": 0}),
+        (makers.keras, {"units": [0]}),
+        (makers.keras, {"units": 8}),
+        (makers.lightgbm, {"trees": True}),
+    ],
 )
 def test_a_setting_of_another_type_is_refused(problem, make, settings):
     with pytest.raises(ShelflifeError, match="above zero, got"):
@@ -61,7 +67,10 @@ def test_the_same_seed_gives_the_same_bytes(problem, fit, make):
 
 
 def test_another_seed_gives_other_trees(problem):
-    models = [makers.lightgbm(replace(problem.spec, seed=seed, settings=SMALL)).fit(problem.X, problem.y, problem.groups) for seed in (1, 2)]
+    models = [
+        makers.lightgbm(replace(problem.spec, seed=seed, settings=SMALL)).fit(problem.X, problem.y, problem.groups)
+        for seed in (1, 2)
+    ]
     assert not np.array_equal(*(answer(model, problem.X) for model in models))
 
 
@@ -79,7 +88,9 @@ def test_quantiles_rise_and_are_never_below_zero(problem_of, fit, make):
 @pytest.mark.parametrize("make", [makers.linear, makers.lightgbm])
 def test_a_model_tells_more_than_the_dummy(problem, fit, make):
     later = make_later(problem)
-    assert loss(problem, answer(fit(make, problem), later.X), later) < loss(problem, answer(fit(makers.dummy, problem), later.X), later)
+    assert loss(problem, answer(fit(make, problem), later.X), later) < loss(
+        problem, answer(fit(makers.dummy, problem), later.X), later
+    )
 
 
 def make_later(problem):

@@ -48,10 +48,10 @@ def test_a_network_takes_sparse_rows_and_tells_its_progress(problem_of):
 
 
 def test_a_process_whose_tensorflow_runs_with_other_threads_is_refused():
-    import tensorflow
+    import tensorflow as tf
 
     backend(1)
-    tensorflow.constant(1.0)
+    tf.constant(1.0)
     with pytest.raises(ShelflifeError, match="start a new process"):
         backend(2)
 

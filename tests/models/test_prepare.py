@@ -58,7 +58,9 @@ def test_a_sparse_matrix_is_prepared_alike_and_stays_sparse(fitted):
     np.testing.assert_allclose(made.toarray(), prepare.transform(X), atol=1e-6)
 
 
-@pytest.mark.parametrize("kinds", [("number",) * 2, ("category",) * 2, ("text",) * 2, ("number", "category"), ("text", "number")])
+@pytest.mark.parametrize(
+    "kinds", [("number",) * 2, ("category",) * 2, ("text",) * 2, ("number", "category"), ("text", "number")]
+)
 def test_any_mix_of_kinds_can_be_prepared_and_served(kinds):
     X = np.array([[0, 1], [2, 0], [1, 1]], np.float32)
     prepare = Prepare(kinds).fit(X)

@@ -19,7 +19,11 @@ def served(boosters, X):
 
 
 def boost(X, y, rounds=30, **options):
-    return lightgbm.train(OPTIONS | options, lightgbm.Dataset(X, y, **({"categorical_feature": options.pop("codes")} if "codes" in options else {})), rounds)
+    return lightgbm.train(
+        OPTIONS | options,
+        lightgbm.Dataset(X, y, **({"categorical_feature": options.pop("codes")} if "codes" in options else {})),
+        rounds,
+    )
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(width=32, allow_nan=False, allow_infinity=False))

@@ -2,8 +2,8 @@ import contextlib
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
+from starlette.testclient import TestClient
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -17,13 +17,12 @@ def shop(tmp_path):
 
 @pytest.fixture
 def open_client(shop):
-    """A client of a started service, in this process; the end of the block stops it and moves the predictions."""
+    """A client of a started service, in this process; the end of the block stops it and moves the predictions to the log."""
 
-    @contextlib.asynccontextmanager
-    async def opening(base="http://127.0.0.1", **settings):
+    @contextlib.contextmanager
+    def opening(**settings):
         service = shop.service(**settings)
-        app = service.app()
-        async with service._lifespan(None), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base) as client:
+        with TestClient(service.app(), "http://127.0.0.1", raise_server_exceptions=False) as client:
             client.service = service
             yield client
 

@@ -40,9 +40,7 @@ PAYMENT = Contract(
 LISTING = Contract(
     "listing", "An item.", (Field("item", "string", key=True), Field("price_cents", "cents", minimum=0)), days(2)
 )
-VIEW = Contract(
-    "view_item", "A look.", (Field("item", "string", key=True), Field("trail", "strings", maximum=50)), hours(24)
-)
+VIEW = Contract("view_item", "A look.", (Field("item", "string", key=True), Field("trail", "strings", maximum=50)), hours(24))
 COST = CostMatrix(missed="amount_cents", review=300, wrong_block=1500)
 LEVELS = Newsvendor("price_cents", 3.0, 1.0)
 DECLARED = {
@@ -125,7 +123,12 @@ class Reader:
             views = np.tile(np.arange(5.0), n)
             owner = np.repeat([ask.id for ask in asks], 5).astype(object)
             reason = np.array(["seen before"] * (5 * n), dtype=object)
-            return {"ask": owner, "candidate": np.array(CANDIDATES * n, dtype=object), "item_views": views, "reason": reason}, self.seen
+            return {
+                "ask": owner,
+                "candidate": np.array(CANDIDATES * n, dtype=object),
+                "item_views": views,
+                "reason": reason,
+            }, self.seen
         names = COLUMNS[self.case]
         return {name: np.array([_number(ask.body[name]) for ask in asks]) for name in names}, self.seen
 
@@ -211,7 +214,13 @@ class Shop:
         self.quarantined.append((row, tuple(problems)))
 
     def reader(self, files):
-        case = "recommend" if b"item_views" in files["encoder.json"] else "demand" if b"price" in files["encoder.json"] else "fraud"
+        case = (
+            "recommend"
+            if b"item_views" in files["encoder.json"]
+            else "demand"
+            if b"price" in files["encoder.json"]
+            else "fraud"
+        )
         return self.readers.setdefault(case, Reader(case))
 
     def _up(self, part):

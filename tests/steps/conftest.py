@@ -20,6 +20,7 @@ from pipelines.store.home import Home
 
 HERE = Path(__file__).resolve().parents[2]
 COPIED = ("__init__.py", "__main__.py", "cli.py", "core", "store", "shop/__init__.py", "shop/contracts.py", "features/__init__.py", "features/split.py",
+          "evaluation/__init__.py", "evaluation/controller.py",
           "steps/__init__.py", "steps/learn.py", "steps/runs.py", "steps/reproduce.py", "steps/processes.py", "steps/workspace.py")  # fmt: skip
 START = instant("2025-01-06")
 NOW = START + 140 * DAY

@@ -1,5 +1,6 @@
 import resource
 import sqlite3
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -11,7 +12,7 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.core.event import Event
 from pipelines.store.log import SqliteLog
 
-law = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+law = settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 bodies = st.fixed_dictionaries(
@@ -78,8 +79,8 @@ def test_after_a_seal_nothing_arrives_before_it(log):
 
 @law
 @given(st.lists(st.tuples(ids, st.integers(0, 2**60), bodies), max_size=12))
-def test_a_table_and_its_events_one_by_one_are_the_same_events(tmp_path_factory, rows):
-    bulk, single = (SqliteLog(tmp_path_factory.mktemp("log") / "log.db") for _ in range(2))
+def test_a_table_and_its_events_one_by_one_are_the_same_events(rows):
+    bulk, single = (SqliteLog(Path(":memory:")) for _ in range(2))
     if rows:
         bulk.append_table("word", table(rows))
     single.append([Event("word", id_, ts, body) for id_, ts, body in rows], arrived=NOW)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.core.clock import days
 from pipelines.core.errors import ShelflifeError
-from pipelines.shop.readers.published import PUBLISHED, contents, download, published
+from pipelines.shop.readers.published import PUBLISHED, contents, dataset, download
 from pipelines.shop.readers.reading import Reading
 
 __all__ = ["DELAYS", "PUBLISHED", "Reading", "download", "read"]
@@ -25,8 +25,9 @@ def read(name: str, folder: Path, *, delay: timedelta | None = None) -> Reading:
     that break their contract are in `broken`. Data without times have synthetic ones, a second apart in the published order,
     and their split in `splits`. Raises ShelflifeError for an unknown name, a missing file or a wrong checksum.
     """
-    published(name)
+    dataset(name)
     if delay is not None and delay < timedelta(0):
         raise ShelflifeError(f"{name}: wanted a delay of zero or more, got {delay}")
+    files = contents(name, folder)
     reader = importlib.import_module(f"pipelines.shop.readers.{name}")
-    return reader.reading(contents(name, folder), delay if delay is not None else DELAYS.get(name, timedelta(0)))
+    return reader.reading(files, delay if delay is not None else DELAYS.get(name, timedelta(0)))

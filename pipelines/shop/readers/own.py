@@ -26,13 +26,17 @@ def events(source: str, contract: Contract, rows: pa.Table, *, names: Mapping[st
     `broken`. Raises ShelflifeError for an empty table, missing or unknown columns, times without a zone, and ids that stand
     for two different events.
     """
+    import numpy as np
+    import pyarrow as pa
+
     rows = _named(source, contract, rows, names or {})
     if not rows.num_rows:
         raise ShelflifeError(f"{source}: wanted {contract.kind} events, got an empty table; check the export")
     columns, bad = _columns(source, contract, rows)
-    kept = [row for row in range(rows.num_rows) if row not in bad]
-    good, more = split(contract, columns.take(kept), now=now)
-    raws = rows.take(list(bad)).to_pylist()
+    kept = np.ones(rows.num_rows, bool)
+    kept[list(bad)] = False
+    good, more = split(contract, columns.filter(pa.array(kept)), now=now)
+    raws = rows.filter(pa.array(~kept)).to_pylist()
     broken = [Broken(contract.kind, raw, tuple(problems)) for raw, problems in zip(raws, bad.values(), strict=True)]
     return Reading({contract.kind: _once(source, in_arrived_order(good).combine_chunks())}, (*broken, *more))
 

@@ -73,7 +73,7 @@ PUBLISHED = {
 """Every public dataset that has a reader."""
 
 
-def published(name: str) -> Published:
+def dataset(name: str) -> Published:
     """The dataset of that name. Raises ShelflifeError, naming those there are."""
     if name not in PUBLISHED:
         raise ShelflifeError(f"there is no reader for {ascii(name)}; there are readers for {', '.join(PUBLISHED)}")
@@ -85,7 +85,7 @@ def contents(name: str, folder: Path) -> dict[str, bytes]:
 
     Raises ShelflifeError where a file is missing, cannot be read, or is not the published one.
     """
-    source = published(name)
+    source = dataset(name)
     return {file: _content(Path(folder), file, sha, source) for file, sha in source.files.items()}
 
 
@@ -116,7 +116,7 @@ def download(name: str, folder: Path, fetch: Fetch | None = None) -> list[Path]:
 
     Raises ShelflifeError where it cannot be downloaded (and why), where there is no network, or where the content is another.
     """
-    source = published(name)
+    source = dataset(name)
     if not source.package:
         raise ShelflifeError(f"{name} cannot be downloaded: {source.instead}; get it from {source.address} and name its folder")
     content = _only_file(name, (fetch or over_https)(source.package))

@@ -28,10 +28,14 @@ counted = (
     Counted("till_payments_1d", of="payment", by="terminal", how=Count(), over=days(1)),
     Counted("till_payments_7d", of="payment", by="terminal", how=Count(), over=days(7)),
     Counted("till_payments_30d", of="payment", by="terminal", how=Count(), over=days(30)),
+    Counted("till_payments_7d_week_ago", of="payment", by="terminal", how=Count(), over=days(7), delay=days(7)),
+    Counted("till_payments_30d_week_ago", of="payment", by="terminal", how=Count(), over=days(30), delay=days(7)),
     Counted("till_amount_30d", of="payment", by="terminal", how=Mean("amount_cents"), over=days(30)),
     Counted("till_chargebacks_1d", of="chargeback", by="terminal", how=Count(), over=days(1)),
     Counted("till_chargebacks_7d", of="chargeback", by="terminal", how=Count(), over=days(7)),
     Counted("till_chargebacks_30d", of="chargeback", by="terminal", how=Count(), over=days(30)),
+    Counted("till_chargebacks_7d_week_ago", of="chargeback", by="terminal", how=Count(), over=days(7), delay=days(7)),
+    Counted("till_chargebacks_30d_week_ago", of="chargeback", by="terminal", how=Count(), over=days(30), delay=days(7)),
 )
 
 
@@ -80,8 +84,30 @@ def till_risk_30d(till_chargebacks_30d, till_payments_30d):
     return till_chargebacks_30d / maximum(till_payments_30d, 1)
 
 
+def till_risk_7d_week_ago(till_chargebacks_7d_week_ago, till_payments_7d_week_ago):
+    """The same for the week before the last: where a chargeback bears its payment's time, the last is not known yet."""
+    return till_chargebacks_7d_week_ago / maximum(till_payments_7d_week_ago, 1)
+
+
+def till_risk_30d_week_ago(till_chargebacks_30d_week_ago, till_payments_30d_week_ago):
+    """The same for the month that ended a week ago."""
+    return till_chargebacks_30d_week_ago / maximum(till_payments_30d_week_ago, 1)
+
+
 features = feature_set(
     given=given,
     counted=counted,
-    derived=(hour, night, weekend, new_card, spend_share, times_usual, over_largest, till_risk_7d, till_risk_30d),
+    derived=(
+        hour,
+        night,
+        weekend,
+        new_card,
+        spend_share,
+        times_usual,
+        over_largest,
+        till_risk_7d,
+        till_risk_30d,
+        till_risk_7d_week_ago,
+        till_risk_30d_week_ago,
+    ),
 )

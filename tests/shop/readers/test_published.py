@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,12 @@ from pipelines.shop.tables import schema
 DATASETS = Path(os.environ.get("SHELFLIFE_DATASETS", Path(__file__).resolve().parents[4] / "shared" / "datasets"))
 
 
-def public(name, **options):
+@cache
+def public(name):
     folder = DATASETS / name
     if not folder.is_dir():
         pytest.skip(f"the public dataset {name} is not in {DATASETS}; set SHELFLIFE_DATASETS")
-    reading = read(name, folder, **options)
+    reading = read(name, folder)
     for kind, table in reading:
         assert table.schema == schema(CONTRACTS[kind]) and len(set(table["id"].to_pylist())) == table.num_rows
     return reading

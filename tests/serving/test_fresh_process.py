@@ -1,0 +1,106 @@
+"""Serving in a process of its own: nothing that trains is imported, and it starts, stops and dies well."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from little_shop import ask
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+HEAVY = "sklearn lightgbm tensorflow keras pandas evidently great_expectations airflow dvc scipy onnx duckdb pyarrow pickle5".split()
+
+SERVE = f"""
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(HERE)!r}]
+from pathlib import Path
+import shop_server
+shop_server.main(Path(sys.argv[1]))
+"""
+
+
+def test_an_answer_needs_no_training_library(tmp_path):
+    import little_shop
+
+    made, files = little_shop.bundle("fraud", little_shop.linear([0.0001, 0.5]))
+    (tmp_path / "files.json").write_text(json.dumps({name: data.hex() for name, data in files.items()}))
+    code = f"""
+import json, sys
+sys.path.insert(0, {str(ROOT)!r})
+import numpy as np
+from pipelines.serving import app, console, openapi, probe, server, steady, swap
+from pipelines.serving.scorer import OnnxScorer
+files = {{name: bytes.fromhex(data) for name, data in json.load(open({str(tmp_path / "files.json")!r})).items()}}
+class Stack:
+    def transform(self, columns): return np.column_stack(list(columns.values())).astype(np.float32)
+class Same:
+    def apply(self, scores): return scores
+from pipelines.serving import golden
+golden.check(OnnxScorer(files, encoder=Stack(), calibration=Same()), files)
+print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert json.loads(done.stdout) == []
+
+
+@pytest.fixture
+def server(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    process.address = process.stdout.readline().strip()
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def post(address, **changed):
+    body = json.dumps({"asks": [ask(**changed)]}).encode()
+    request = urllib.request.Request(f"{address}/v1/fraud", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
+def test_a_server_that_is_told_to_stop_ends_well_with_its_predictions_in_the_log(server, tmp_path):
+    request = post(server.address)["request"]
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(15) == 0
+    assert json.loads(server.stdout.read()) == [f"{request}.0"]
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_the_answers_of_a_killed_server_are_in_the_spool(server, tmp_path):
+    server.stdout.flush()
+    request = post(server.address)["request"]
+    server.kill()
+    server.wait()
+    logged = (tmp_path / "log.jsonl").read_text() if (tmp_path / "log.jsonl").exists() else ""
+    assert request in logged + "".join(path.read_text() for path in (tmp_path / "spool").iterdir())
+
+
+def test_an_address_that_is_taken_is_one_clear_sentence(server):
+    from pipelines.core.errors import ShelflifeError
+    from pipelines.serving.server import listen
+
+    port = int(server.address.rsplit(":", 1)[1])
+    with pytest.raises(ShelflifeError, match="choose another --port"):
+        listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("host", "private"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("127.9.9.9", True), ("0.0.0.0", False), ("shop.example", False)],
+)
+def test_only_a_loopback_address_is_private(host, private):
+    from pipelines.serving.server import is_private
+
+    assert is_private(host) is private
