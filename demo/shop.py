@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-class Broken(Exception):  # noqa: N818  the story is broken, not the program
+class Broken(Exception):
     """The story did not happen as told."""
 
 
@@ -37,7 +37,9 @@ class Shop:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         root = folder / "shop"
-        done = subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(root)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "clone", "--quiet", str(REPOSITORY), str(root)], capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise Broken(f"the demo works on a clone of this checkout, and git said: {done.stderr.strip()}")
         for name, value in (("user.name", "shelflife demo"), ("user.email", "demo@localhost")):
@@ -77,7 +79,12 @@ class Shop:
         log = self.home / f"{words[0]}.log"
         with log.open("ab") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pipelines", *words], cwd=self.root, env=self.env, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+                [sys.executable, "-m", "pipelines", *words],
+                cwd=self.root,
+                env=self.env,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         try:
             yield process

@@ -66,7 +66,9 @@ class Story:
     def _first_release(self, case: str) -> str:
         opened = self.shop.say("learn", "open", case, "--run", "first")
         log = self.shop.home / "dvc.log"
-        self.shop.run(sys.executable, "-m", "dvc", "--wait-for-lock", "repro", f"evaluate@{case}", cwd=_path(opened["worktree"]), log=log)
+        self.shop.run(
+            sys.executable, "-m", "dvc", "--wait-for-lock", "repro", f"evaluate@{case}", cwd=_path(opened["worktree"]), log=log
+        )
         judged = self.shop.say("learn", "record", case, "--run", "first")
         if judged["verdict"] != "pass":
             raise Broken(f"the first release of {case} did not pass: {judged['why']}")
@@ -116,7 +118,12 @@ class Story:
         self.tell.say(" ".join(look["done"]))
         with_bug = fraud_cost(self.workspace, self.workspace.home(), champion, day + 4, day + 5)
         without = fraud_cost(self.workspace, self.workspace.home(), champion, day + 4, day + 5, without=("unit_bug",))
-        self.lines.append(("broken feed: rows held, champion kept", f"{self._money(with_bug.cents - without.cents)} would have been lost by answering that day from the broken amounts"))
+        self.lines.append(
+            (
+                "broken feed: rows held, champion kept",
+                f"{self._money(with_bug.cents - without.cents)} would have been lost by answering that day from the broken amounts",
+            )
+        )
 
     def concept_change(self) -> None:
         self.tell.chapter("Fraud changes its ways")
@@ -139,7 +146,12 @@ class Story:
         home = self.workspace.home()
         old, new = (fraud_cost(self.workspace, home, name, day, day + 7) for name in (champion, released))
         self.tell.say(f"the week after, by the simulator's truth: {new.frauds} frauds in {new.payments:,} payments")
-        self.lines.append(("fraud retrained, approved and promoted", f"{self._money(old.cents - new.cents)} saved in the week after, against keeping the old release"))
+        self.lines.append(
+            (
+                "fraud retrained, approved and promoted",
+                f"{self._money(old.cents - new.cents)} saved in the week after, against keeping the old release",
+            )
+        )
         expect(new.cents < old.cents, "the new release loses less money than the old one would have", (old, new))
 
     def _learn(self, proposal: dict[str, Any]) -> bool:

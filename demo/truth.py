@@ -73,7 +73,9 @@ def _rows(workspace: Workspace, tables: Mapping[str, Any], first: int, last: int
     return Rows(from_arrow(batch.rows(workspace.case("fraud"), tables, span, as_of=span[1], threads=2)))
 
 
-def _truth(workspace: Workspace, incidents: Sequence[Incident], first: int, last: int, asks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _truth(
+    workspace: Workspace, incidents: Sequence[Incident], first: int, last: int, asks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Whether each payment was a fraud, and its true amount in cents, whatever unit the feed sent it in."""
     from pipelines.shop.simulator import simulate, truth
 
@@ -83,5 +85,9 @@ def _truth(workspace: Workspace, incidents: Sequence[Incident], first: int, last
     fraud = dict(zip(known["payment_id"].to_pylist(), known["fraud"].to_pylist(), strict=True))
     events = simulate(shop.simulate, shop.seed, first_day=max(0, first - 2), last_day=last, incidents=right)
     paid = [table for kind, table in events if kind == "payment"]
-    amount = {name: cents for table in paid for name, cents in zip(table["id"].to_pylist(), table["amount_cents"].to_pylist(), strict=True)}
+    amount = {
+        name: cents
+        for table in paid
+        for name, cents in zip(table["id"].to_pylist(), table["amount_cents"].to_pylist(), strict=True)
+    }
     return np.array([fraud[ask] for ask in asks], float), np.array([amount[ask] for ask in asks], float)

@@ -55,7 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"shelflife {verb}: {error.strerror or error}: {error.filename or 'see --help'}; nothing was half-written, run it again", file=sys.stderr)
+        print(
+            f"shelflife {verb}: {error.strerror or error}: {error.filename or 'see --help'}; nothing was half-written, run it again",
+            file=sys.stderr,
+        )
         return 1
 
 
@@ -73,12 +76,18 @@ def _text(result: Any) -> str:
     """What a person reads: the result's own words, or its entries a line each."""
     if not isinstance(result, Mapping):
         return str(result or "")
-    return str(result["text"]) if "text" in result else "\n".join(f"{name}: {value}" for name, value in result.items() if name != "exit")
+    return (
+        str(result["text"])
+        if "text" in result
+        else "\n".join(f"{name}: {value}" for name, value in result.items() if name != "exit")
+    )
 
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:
     """The whole command line, with the arguments of one verb filled in."""
-    parser = argparse.ArgumentParser(prog="shelflife", description="Trains, dates, watches and replaces an online shop's models, on evidence.")
+    parser = argparse.ArgumentParser(
+        prog="shelflife", description="Trains, dates, watches and replaces an online shop's models, on evidence."
+    )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, text in VERBS.items():
         sub = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,51 +20,135 @@ if TYPE_CHECKING:
 
     from pipelines.checks.suite import Expectation, Suite
 
-ROWS_SHOWN = 3
+SHOWN = 3
 """So many of the unexpected values are shown."""
 
 
 def meet(suite: Suite, table: pa.Table, docs: Path | None = None) -> list[Finding]:
-    """A finding per expectation, in the suite's order. What Great Expectations could not compute, or computed on no value at
-    all, is unsure. Raises ShelflifeError for an expectation that it does not know."""
-    frame = _frame(table)
-    with _quiet():
-        results = _run(suite, frame, docs)
-    return [_finding(expectation, result, frame) for expectation, result in zip(suite.expectations, results, strict=True)]
+    """A finding per expectation, in the suite's order; Data Docs under `docs`.
+
+    What Great Expectations could not compute is unsure, and so is what it passed without having seen a value. Raises
+    ShelflifeError for an expectation that it does not know or whose kwargs it refuses.
+    """
+    required = {e.column for e in suite.expectations if e.type == "expect_column_values_to_not_be_null"}
+    results = _run(suite, _frame(table), docs)
+    return [_finding(e, result, e.column in required) for e, result in zip(suite.expectations, results, strict=True)]
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    """The table without its lists, of which suites can say nothing."""
-    import pyarrow as pa
+    """The table without its lists, of which suites can say nothing; numbers with gaps become floats."""
+    from pyarrow import types
 
-    kept = [name for name in table.column_names if not pa.types.is_list(table[name].type) and not pa.types.is_large_list(table[name].type)]
-    return table.select(kept).to_pandas()
+    lists = [f.name for f in table.schema if types.is_list(f.type) or types.is_large_list(f.type)]
+    return table.drop_columns(lists).to_pandas()
 
 
-def _run(suite: Suite, frame: pd.DataFrame, docs: Path | None) -> Sequence[Mapping[str, Any]]:
-    """The results as plain data, one per expectation."""
+def _run(suite: Suite, frame: pd.DataFrame, docs: Path | None) -> list[Mapping[str, Any]]:
+    """The results as plain data, one per expectation; they come back in another order, told apart by a number."""
     import great_expectations as gx
+
+    made = [_configured(e, number) for number, e in enumerate(suite.expectations)]
+    with _context() as context:
+        batch = context.data_sources.add_pandas("snapshot").add_dataframe_asset(suite.kind).add_batch_definition_whole_dataframe("all")
+        stored = context.suites.add(gx.ExpectationSuite(name=suite.kind, expectations=made))
+        definition = context.validation_definitions.add(gx.ValidationDefinition(name=suite.kind, data=batch, suite=stored))
+        checkpoint = gx.Checkpoint(name=suite.kind, validation_definitions=[definition], actions=_data_docs(context, docs))
+        outcome = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame})
+    (run,) = outcome.run_results.values()
+    by_number = {result.expectation_config.meta["number"]: result.to_json_dict() for result in run.results}
+    return [by_number[number] for number in range(len(made))]
+
+
+@contextmanager
+def _context() -> Iterator[Any]:
+    """An ephemeral context that shows no progress bars and leaves no folder behind."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
-    batch = context.data_sources.add_pandas("snapshot").add_dataframe_asset(suite.kind).add_batch_definition_whole_dataframe("all")
-    made = context.suites.add(gx.ExpectationSuite(name=suite.kind, expectations=[_configured(e) for e in suite.expectations]))
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name=suite.kind, data=batch, suite=made))
-    checkpoint = context.checkpoints.add(gx.Checkpoint(name=suite.kind, validation_definitions=[definition], actions=_actions(context, docs)))
-    outcome = checkpoint.run(batch_parameters={"dataframe": frame})
-    (result,) = outcome.run_results.values()
-    by_number = {r.expectation_config.meta["number"]: r.to_json_dict() for r in result.results}
-    return [by_number[number] for number in range(len(suite.expectations))]
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    folders = [site["store_backend"]["base_directory"] for site in context.variables.data_docs_sites.values()]
+    for name in list(context.variables.data_docs_sites):
+        context.delete_data_docs_site(name)
+    try:
+        yield context
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _configured(expectation: Expectation) -> Any:
-    """The expectation as Great Expectations' own object; its number tells the result to whom it belongs."""
+def _configured(expectation: Expectation, number: int) -> Any:
+    """The expectation as Great Expectations' own object."""
     import great_expectations as gx
+    from great_expectations.exceptions import GreatExpectationsError
 
     name = "".join(part.capitalize() for part in expectation.type.split("_"))
     made = getattr(gx.expectations, name, None)
     if made is None:
-        raise ShelflifeError(f"Great Expectations has no {ascii(expectation.type)[:80]}; look it up in its gallery")
+        raise ShelflifeError(f"Great Expectations has no {ascii(expectation.type)[:80]}; take one from its gallery")
     try:
-        return made(**expectation.kwargs, severity=expectation.severity, meta={"number": _numbers(expectation)})
-    except (TypeError, ValueError) as error:
-        raise ShelflifeError(f"{expectation.name}: {str(error).splitlines()[-1][:200]}; mend its kwargs") from None
+        return made(**expectation.kwargs, severity=expectation.severity, meta={"number": number})
+    except (TypeError, ValueError, GreatExpectationsError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise ShelflifeError(f"{expectation.name}: {why}; mend its kwargs") from None
+
+
+def _data_docs(context: Any, docs: Path | None) -> list[Any]:
+    """The action that writes Data Docs, where a folder is given."""
+    from great_expectations.checkpoint import UpdateDataDocsAction
+
+    if docs is None:
+        return []
+    docs.mkdir(parents=True, exist_ok=True)
+    backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.absolute())}
+    index = {"class_name": "DefaultSiteIndexBuilder"}
+    site = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "store_backend": backend, "site_index_builder": index}
+    context.add_data_docs_site("shelflife", site)
+    return [UpdateDataDocsAction(name="docs", site_names=["shelflife"])]
+
+
+def _finding(expectation: Expectation, result: Mapping[str, Any], required: bool) -> Finding:
+    """The result in our words: the share of rows that break the rule, or the number that was observed."""
+    name, wanted = expectation.name, expectation.wanted()
+    if error := _error(result.get("exception_info") or {}):
+        return Finding(name, "unsure", None, wanted, advice=f"it could not be computed: {error}")
+    details = result["result"]
+    observed = details.get("observed_value", _share(details))
+    if details.get("element_count", 1) - details.get("missing_count", 0) <= 0:
+        return _unseen(name, wanted, required)
+    if not isinstance(observed, str | int | float) or observed != observed:
+        return Finding(name, "unsure", None, wanted, advice="nothing was observed")
+    shown = _examples(details)
+    if result["success"]:
+        return Finding(name, "pass", observed, wanted)
+    if expectation.severity == "warning":
+        seen = observed if isinstance(observed, str) else f"{observed:.6g}"
+        return Finding(name, "pass", observed, wanted, advice=f"warning: wanted {wanted}, got {seen}{shown}")
+    return Finding(name, "fail", observed, wanted, advice=shown.removeprefix(", "))
+
+
+def _unseen(name: str, wanted: str, required: bool) -> Finding:
+    """A rule about values of a column that has none: no evidence where the column is required, nothing to break where it is not."""
+    if required:
+        return Finding(name, "unsure", None, wanted, advice="there is no value to look at")
+    return Finding(name, "pass", "no values, none required", wanted)
+
+
+def _share(details: Mapping[str, Any]) -> float | None:
+    percent = details.get("unexpected_percent")
+    return None if percent is None else round(percent / 100, 9)
+
+
+def _examples(details: Mapping[str, Any]) -> str:
+    """The first few unexpected values, quoted and cut: what came from outside is never echoed whole."""
+    values = [value for value in details.get("partial_unexpected_list", []) if value is not None]
+    return ", such as " + ", ".join(ascii(value)[:40] for value in values[:SHOWN]) if values else ""
+
+
+def _error(info: Mapping[str, Any]) -> str:
+    """Why it could not be computed; one error lies flat, several lie under the metrics they belong to."""
+    flat = [info] if "raised_exception" in info else [part for part in info.values() if isinstance(part, Mapping)]
+    words = [str(part.get("exception_message") or "an error") for part in flat if part.get("raised_exception")]
+    return " ".join(words[0].split())[:200] if words else ""

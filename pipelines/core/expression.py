@@ -11,7 +11,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-BINARY = ("add", "sub", "mul", "div", "floordiv", "mod", "pow", "lt", "le", "gt", "ge", "eq", "ne", "minimum", "maximum", "and", "or")
+BINARY = (
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "floordiv",
+    "mod",
+    "pow",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "eq",
+    "ne",
+    "minimum",
+    "maximum",
+    "and",
+    "or",
+)
 UNARY = ("neg", "abs", "log1p", "exp", "sqrt", "not", "is_null")
 TERNARY = ("where",)
 ARITY = dict.fromkeys(BINARY, 2) | dict.fromkeys(UNARY, 1) | dict.fromkeys(TERNARY, 3)
@@ -126,7 +144,9 @@ class Expression:
                 raise ValueError(f"wanted one plain value in {data!r}")
             return Expression(op, tuple(args))
         if ARITY.get(op) != len(args):
-            raise ValueError(f"wanted an operator of the language with its {ARITY.get(op, 'known number of')} arguments, got {op!r}")
+            raise ValueError(
+                f"wanted an operator of the language with its {ARITY.get(op, 'known number of')} arguments, got {op!r}"
+            )
         return Expression(op, tuple(Expression.from_list(arg) for arg in args))
 
     def __str__(self) -> str:

@@ -86,7 +86,16 @@ def Distinct(field: str) -> Aggregation:
     return Aggregation("distinct", field)
 
 
-AGGREGATIONS = {"count": False, "sum": True, "mean": True, "min": True, "max": True, "first": True, "last": True, "distinct": True}
+AGGREGATIONS = {
+    "count": False,
+    "sum": True,
+    "mean": True,
+    "min": True,
+    "max": True,
+    "first": True,
+    "last": True,
+    "distinct": True,
+}
 """Every aggregation and whether it reads a field."""
 
 
@@ -116,7 +125,9 @@ class Counted:
         if self.over <= timedelta(0) or self.delay < timedelta(0):
             raise ValueError(f"{self.name}: wanted a window longer than zero and a delay of zero or more")
         if self.over != EVER and self.over < tile(self.over):
-            raise ValueError(f"{self.name}: a window of {spell(self.over)} is smaller than its tile of {spell(tile(self.over))}")
+            raise ValueError(
+                f"{self.name}: a window of {spell(self.over)} is smaller than its tile of {spell(tile(self.over))}"
+            )
 
     def sentence(self) -> str:
         """The definition as a shopkeeper reads it."""
@@ -137,7 +148,14 @@ class Counted:
         over = EVER if data["over_us"] is None else timedelta(microseconds=data["over_us"])
         where = tuple((name, value) for name, value in data["where"])
         return Counted(
-            data["name"], data["of"], data["by"], Aggregation(*data["how"]), over, timedelta(microseconds=data["delay_us"]), where, data["key"]
+            data["name"],
+            data["of"],
+            data["by"],
+            Aggregation(*data["how"]),
+            over,
+            timedelta(microseconds=data["delay_us"]),
+            where,
+            data["key"],
         )
 
 
@@ -197,7 +215,7 @@ class FeatureSet:
         """The definitions as plain JSON data, for the bundle."""
         return {
             "given": list(self.given),
-            "kinds": {name: kind for name, kind in self.kinds},
+            "kinds": dict(self.kinds),
             "counted": [c.to_dict() for c in self.counted],
             "derived": [{"name": d.name, "expression": d.expression.to_list(), "doc": d.doc} for d in self.derived],
         }

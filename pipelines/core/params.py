@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import timedelta
-from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from pipelines.core.clock import duration
@@ -158,7 +157,7 @@ class Params:
     def block(self, case: str) -> Block:
         """The block of one use case. Raises ShelflifeError, naming those there are."""
         if case not in self.blocks:
-            raise ShelflifeError(f"there is no use case {ascii(case)}; params.yaml has {', '.join(self.cases)}")
+            raise ShelflifeError(f"there is no use case {case!a}; params.yaml has {', '.join(self.cases)}")
         return self.blocks[case]
 
 
@@ -168,7 +167,9 @@ def parse(data: Any) -> Params:
         raise ShelflifeError("params.yaml: wanted a mapping with cases, shop and a block per use case")
     cases = _convert(data.get("cases"), tuple[str, ...], "cases")
     if unknown := sorted(set(data) - {"cases", "shop", *cases}):
-        raise ShelflifeError(f"params.yaml has no parameter {', '.join(unknown)}; wanted cases, shop and a block for each of {', '.join(cases)}")
+        raise ShelflifeError(
+            f"params.yaml has no parameter {', '.join(unknown)}; wanted cases, shop and a block for each of {', '.join(cases)}"
+        )
     if missing := [name for name in ("shop", *cases) if name not in data]:
         raise ShelflifeError(f"params.yaml: the block {', '.join(missing)} is missing")
     blocks = {case: _convert(data[case], Block, case) for case in cases}
@@ -179,29 +180,33 @@ def _convert(value: Any, wanted: Any, path: str) -> Any:
     """The value as the wanted type, all the way down."""
     if is_dataclass(wanted):
         return _convert_block(value, wanted, path)
+    if get_origin(wanted) is not None:
+        return _convert_many(value, wanted, path)
     if wanted is timedelta:
-        try:
-            return duration(value)
-        except ValueError as error:
-            raise ShelflifeError(f"{path}: {error}") from None
-    origin = get_origin(wanted)
-    if origin is tuple:
+        return _convert_duration(value, path)
+    if wanted is float and type(value) is int:
+        return float(value)
+    if wanted is not Any and type(value) is not wanted:
+        raise ShelflifeError(f"{path}: wanted {wanted.__name__}, got {value!r}")
+    return value
+
+
+def _convert_many(value: Any, wanted: Any, path: str) -> Any:
+    """A list as a tuple, or a mapping by name."""
+    if get_origin(wanted) is tuple:
         if not isinstance(value, list | tuple) or not value:
             raise ShelflifeError(f"{path}: wanted a list, got {value!r}")
         return tuple(_convert(item, get_args(wanted)[0], f"{path}[{i}]") for i, item in enumerate(value))
-    if origin is UnionType:
-        return None if value is None else _convert(value, get_args(wanted)[0], path)
-    if wanted is Any:
-        return value
-    if origin is not None:
-        if not isinstance(value, Mapping):
-            raise ShelflifeError(f"{path}: wanted a mapping, got {value!r}")
-        return {name: _convert(item, get_args(wanted)[1], f"{path}.{name}") for name, item in value.items()}
-    if wanted is float and type(value) is int:
-        return float(value)
-    if type(value) is not wanted:
-        raise ShelflifeError(f"{path}: wanted {wanted.__name__}, got {value!r}")
-    return value
+    if not isinstance(value, Mapping):
+        raise ShelflifeError(f"{path}: wanted a mapping, got {value!r}")
+    return {name: _convert(item, get_args(wanted)[1], f"{path}.{name}") for name, item in value.items()}
+
+
+def _convert_duration(value: Any, path: str) -> timedelta:
+    try:
+        return duration(value)
+    except ValueError as error:
+        raise ShelflifeError(f"{path}: {error}") from None
 
 
 def _convert_block(value: Any, wanted: Any, path: str) -> Any:

@@ -10,7 +10,16 @@ from typing import Any
 from pipelines.core.digest import digest
 
 FORMAT = 1
-FILES = ("model.onnx", "encoder.json", "calibration.json", "features.json", "contract.json", "answers.json", "golden.json", "reference.parquet")
+FILES = (
+    "model.onnx",
+    "encoder.json",
+    "calibration.json",
+    "features.json",
+    "contract.json",
+    "answers.json",
+    "golden.json",
+    "reference.parquet",
+)
 """Files every bundle has; a ranking has `index.npz` too."""
 
 
@@ -27,7 +36,11 @@ class Bundle:
 
     def __post_init__(self) -> None:
         for name, sha in self.files.items():
-            if not re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9]+)+", name) or name == "manifest.json" or not re.fullmatch(r"[0-9a-f]{64}", sha):
+            if (
+                not re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9]+)+", name)
+                or name == "manifest.json"
+                or not re.fullmatch(r"[0-9a-f]{64}", sha)
+            ):
                 raise ValueError(f"wanted a plain file name and a sha256, got {ascii(name)[:60]}: {ascii(sha)[:70]}")
 
     @property
@@ -41,7 +54,9 @@ class Bundle:
     def from_dict(data: Mapping[str, Any]) -> Bundle:
         """The manifest that `to_dict` wrote. Raises ValueError for another format or missing parts."""
         if data.get("format") != FORMAT or set(data) != {"format", "usecase", "files", "made_from"}:
-            raise ValueError(f"wanted a bundle manifest of format {FORMAT}, got format {data.get('format')!r} with {sorted(data)}")
+            raise ValueError(
+                f"wanted a bundle manifest of format {FORMAT}, got format {data.get('format')!r} with {sorted(data)}"
+            )
         return Bundle(data["usecase"], dict(data["files"]), dict(data["made_from"]))
 
 

@@ -12,7 +12,14 @@ from pipelines.core.contract import Contract
 from pipelines.core.decision import Answers, CostMatrix, Newsvendor, Ranking
 from pipelines.core.feature import FeatureSet, Label
 
-GIVEN_KINDS = {"string": "category", "text": "text", "integer": "number", "cents": "number", "number": "number", "boolean": "number"}
+GIVEN_KINDS = {
+    "string": "category",
+    "text": "text",
+    "integer": "number",
+    "cents": "number",
+    "number": "number",
+    "boolean": "number",
+}
 
 
 @dataclass(frozen=True)

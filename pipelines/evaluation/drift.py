@@ -23,15 +23,22 @@ FEWEST_PAST = 4
 """With fewer past windows the parameters' floor is the threshold."""
 
 
+Pair = tuple[Array, Array]
+"""Row masks of a reference and of the window held against it."""
+
+
 @dataclass(frozen=True)
 class Windows:
-    """Row masks: the window that is looked at, its reference (the same weekdays before it), and the reference cut into past
-    windows of the same length, oldest first.
+    """Row masks: the window that is looked at, its reference (the same weekdays before), and the reference's own windows of
+    the same weekdays, oldest first.
+
+    `trials` pairs every window of the reference's span with its own reference there: what shifts by itself, on any weekday.
     """
 
     current: Array
     reference: Array
     past: tuple[Array, ...]
+    trials: tuple[Pair, ...]
 
 
 def windows(ts: Array, monitor: Monitor, now: int) -> Windows:
@@ -40,15 +47,19 @@ def windows(ts: Array, monitor: Monitor, now: int) -> Windows:
     The reference ends where the first of the last `of` windows began: a change that lasts is held against what was before
     it, and does not become its own reference while people wait for it to last.
     """
-    length, start = micros(monitor.window), now - micros(monitor.window)
-    current = (ts >= start) & (ts < now)
-    weekdays = np.unique(_weekday(np.arange(start, now, DAY // 24)))
-    alike = np.isin(_weekday(ts), weekdays)
-    end = start - (monitor.of - 1) * length
-    first = end - micros(monitor.reference)
-    edges = np.arange(end, first, -length)[::-1]
-    past = tuple((ts >= edge - length) & (ts < edge) & (ts >= first) & alike for edge in edges)
-    return Windows(current, (ts >= first) & (ts < end) & alike, past)
+    length = micros(monitor.window)
+    end = now - monitor.of * length
+    first, weekday = end - micros(monitor.reference), _weekday(ts)
+    known, ours = (ts >= first) & (ts < end), _weekdays(now - length, now)
+    past, trials = [], []
+    for edge in np.arange(end, first, -length)[::-1]:
+        window = known & (ts >= edge - length) & (ts < edge)
+        its = _weekdays(edge - length, edge)
+        trials.append((known & np.isin(weekday, its) & ~window, window))
+        if set(its) == set(ours):
+            past.append(window)
+    current = (ts >= now - length) & (ts < now)
+    return Windows(current, known & np.isin(weekday, ours), tuple(past), tuple(trials))
 
 
 def history_needed(monitor: Monitor) -> int:
@@ -58,6 +69,11 @@ def history_needed(monitor: Monitor) -> int:
 
 def _weekday(ts: Array) -> Array:
     return (ts // DAY + 3) % 7
+
+
+def _weekdays(start: int, end: int) -> Array:
+    """The weekdays, Monday 0, that the span touches."""
+    return np.unique(_weekday(np.r_[np.arange(start, end, DAY), end - 1]))
 
 
 def psi(reference: Array, current: Array) -> float:
@@ -75,18 +91,6 @@ def jensen_shannon(reference: Array, current: Array) -> float:
     return float(np.sqrt(max(parts.sum() / 2, 0.0)))
 
 
-def wasserstein(reference: Array, current: Array) -> float:
-    """How far the values must be moved on average, in standard deviations of the reference; where that never varied, the
-    share of values that now differ from it.
-    """
-    from scipy.stats import wasserstein_distance
-
-    spread = float(reference.std())
-    if spread <= 1e-12 * max(1.0, float(np.abs(reference).max())):
-        return float(np.mean(current != reference[0]))
-    return float(wasserstein_distance(reference, current) / spread)
-
-
 def category_shift(reference: Array, current: Array) -> float:
     """The root of the PSI beyond what two samples of these sizes show by chance (about (k - 1) (1/n + 1/m))."""
     used = int(((reference + current) > 0).sum())
@@ -98,35 +102,61 @@ def _shares(counts: Array) -> Array:
     return (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
 
 
-def effect(kind: str, reference: Array, current: Array) -> float:
-    """The effect size between two samples of a column, nulls left out, in standard deviations: normed Wasserstein for a
-    number; for a category the shift of a normal that has the same PSI, whose square it is.
+def effects(kind: str, column: Array, pairs: Sequence[Pair]) -> list[float]:
+    """The effect size of each pair of a column's samples, nulls and infinities left out, in standard deviations.
 
-    NaN where either has no value at all.
+    Of a number: how far its values must be moved on average (Wasserstein) over the reference's standard deviation. Of a
+    category: the shift of a normal that has the same PSI, whose square that is. NaN where a sample has no value.
     """
-    reference, current = reference[~nulls(reference)], current[~nulls(current)]
-    if kind == "number":
-        reference, current = _finite(reference), _finite(current)
-    if not len(reference) or not len(current):
+    known = np.isfinite(column.astype(float)) if kind == "number" else ~nulls(column)
+    values, kept = column[known], [(reference[known], current[known]) for reference, current in pairs]
+    return _moves(values.astype(float), kept) if kind == "number" else _mixes(values.astype(str), kept)
+
+
+def effect(kind: str, reference: Array, current: Array) -> float:
+    """The effect size between two samples."""
+    first = np.arange(len(reference) + len(current)) < len(reference)
+    return effects(kind, np.concatenate([reference, current]), [(first, ~first)])[0]
+
+
+def wasserstein(reference: Array, current: Array) -> float:
+    """How far numbers have moved, in standard deviations of the reference."""
+    return effect("number", reference, current)
+
+
+def _moves(values: Array, pairs: Sequence[Pair]) -> list[float]:
+    """Sorted once; each pair is then the area between two cumulative distributions."""
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    gaps = np.diff(ranked)
+    return [_move(ranked, gaps, reference[order], current[order]) for reference, current in pairs]
+
+
+def _move(ranked: Array, gaps: Array, reference: Array, current: Array) -> float:
+    if not reference.any() or not current.any():
         return float("nan")
-    return wasserstein(reference, current) if kind == "number" else category_shift(*category_counts(reference, current))
+    past = ranked[reference]
+    spread = float(past.std())
+    if spread <= 1e-12 * max(1.0, float(np.abs(past).max())):
+        # What never varied has no standard deviation: the share of values that now differ from it.
+        return float(np.mean(ranked[current] != past[0]))
+    apart = np.cumsum(reference) / reference.sum() - np.cumsum(current) / current.sum()
+    return float(np.abs(apart[:-1]) @ gaps / spread)
 
 
-def _finite(values: Array) -> Array:
-    values = values.astype(float)
-    return np.asarray(values[np.isfinite(values)])
+def _mixes(values: Array, pairs: Sequence[Pair]) -> list[float]:
+    names, code = np.unique(values, return_inverse=True)
+    counts = [tuple(np.bincount(code[mask], minlength=len(names)).astype(float) for mask in pair) for pair in pairs]
+    return [_mix(reference, current) for reference, current in counts]
 
 
-def category_counts(reference: Array, current: Array) -> tuple[Array, Array]:
-    """Counts of the reference's 20 largest categories in both samples, and last of all others together."""
-    names, counts = np.unique(reference.astype(str), return_counts=True)
-    kept = np.sort(names[np.argsort(-counts, kind="stable")][:MOST_CATEGORIES])
-    return _counts_of(kept, reference.astype(str)), _counts_of(kept, current.astype(str))
-
-
-def _counts_of(kept: Array, values: Array) -> Array:
-    place = np.minimum(np.searchsorted(kept, values), len(kept) - 1)
-    return np.bincount(np.where(kept[place] == values, place, len(kept)), minlength=len(kept) + 1).astype(float)
+def _mix(reference: Array, current: Array) -> float:
+    """The shift between two lists of counts; beyond the reference's 20 largest, categories count as one."""
+    if not reference.sum() or not current.sum():
+        return float("nan")
+    largest = np.argsort(-reference, kind="stable")[:MOST_CATEGORIES]
+    kept = [np.r_[counts[largest], counts.sum() - counts[largest].sum()] for counts in (reference, current)]
+    return category_shift(*kept)
 
 
 def threshold(past: Sequence[float], floor: float) -> float:
@@ -151,21 +181,16 @@ def shifts(channel: str, columns: Columns, kinds: Mapping[str, str], seen: Windo
 
 
 def _shift(name: str, kind: str, column: Array, seen: Windows, monitor: Monitor) -> Finding:
-    past = _past_effects(kind, column, seen, monitor.min_rows)
+    trials = [pair for pair in seen.trials if min(pair[0].sum(), pair[1].sum()) >= monitor.min_rows]
+    size, *past = effects(kind, column, [(seen.reference, seen.current), *trials])
     limit = threshold(past, monitor.drift)
-    wanted = f"an effect size below {limit:.3g} ({'set by ' + str(len(past)) + ' past windows' if limit > monitor.drift else 'the floor'})"
+    source = f"set by {len(past)} past windows" if limit > monitor.drift else "the floor"
+    wanted = f"an effect size below {limit:.3g} ({source})"
     if too_few := few_rows(seen, monitor):
         return Finding(name, "unsure", None, wanted, advice=too_few)
-    size = effect(kind, column[seen.reference], column[seen.current])
     if not np.isfinite(size):
         return Finding(name, "unsure", None, wanted, advice="no values to compare in the window or its reference")
     return Finding(name, "fail" if size >= limit else "pass", size, wanted)
-
-
-def _past_effects(kind: str, column: Array, seen: Windows, min_rows: int) -> list[float]:
-    """What each past window shows against the rest of the reference: shifts that nobody minded."""
-    kept = [mask for mask in seen.past if mask.sum() >= min_rows]
-    return [effect(kind, column[seen.reference & ~mask], column[mask]) for mask in kept] if len(kept) >= FEWEST_PAST else []
 
 
 def few_rows(seen: Windows, monitor: Monitor) -> str:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 CHUNK = 8192
 """Rows that are predicted at once."""
 
+BATCHES = 32
+"""Batches that are made dense and handed to TensorFlow at once."""
+
 
 class Network(Estimator):
     """What the three share: `units` of each hidden layer, `epochs` over the rows in batches, Adam with a falling `rate`.
@@ -45,22 +48,17 @@ class Network(Estimator):
         self.threads = threads
 
     def _learn(self, width: tuple[int | None, ...], rows: int, batch: int, loss: Any, bias: np.ndarray, load: Any) -> None:
-        """Train on `load(rows of a batch) -> (x, y)`; `width` is the shape of one row of x, `bias` where the output starts."""
+        """Train on `load(some rows) -> (x, y)`; `width` is the shape of one row of x, `bias` where the output starts."""
         keras = backend(self.threads)
-        steps = self.epochs * -(-rows // batch)
-        falling = keras.optimizers.schedules.CosineDecay(self.rate, steps)
+        falling = keras.optimizers.schedules.CosineDecay(self.rate, self.epochs * -(-rows // batch))
         self.model_ = self._layers(keras, width, bias)
-        self.model_.compile(optimizer=keras.optimizers.Adam(falling), loss=loss)
+        sweep = _sweep(self.model_, keras.optimizers.Adam(falling), loss, batch)
         self.history_: list[float] = []
         for epoch in range(self.epochs):
-            losses = [len(chosen) * float(self._step(*load(chosen))) for chosen in self._batches(rows, batch, epoch)]
-            self.history_.append(sum(losses) / rows)
+            order = np.random.default_rng((self.seed, epoch)).permutation(rows)
+            parts = [order[i : i + batch * BATCHES] for i in range(0, rows, batch * BATCHES)]
+            self.history_.append(sum(float(sweep(*load(part))) for part in parts) / rows)
             self._tell(epoch + 1, self.epochs)
-
-    def _step(self, x: np.ndarray, y: np.ndarray) -> Any:
-        """Learn from one batch; its mean loss."""
-        self.model_.reset_metrics()
-        return self.model_.train_on_batch(x, y)
 
     def _layers(self, keras: Any, width: tuple[int | None, ...], bias: np.ndarray) -> Any:
         layers = [keras.Input(width)]
@@ -71,11 +69,6 @@ class Network(Estimator):
         known = keras.initializers.Constant(bias)
         layers.append(keras.layers.Dense(len(bias), kernel_initializer=start, bias_initializer=known))
         return keras.Sequential(layers)
-
-    def _batches(self, rows: int, batch: int, epoch: int) -> Iterator[np.ndarray]:
-        order = np.random.default_rng((self.seed, epoch)).permutation(rows)
-        for start in range(0, rows, batch):
-            yield np.sort(order[start : start + batch])
 
     def _output(self, X: Any) -> np.ndarray:
         """The last layer's values, by Keras itself: [rows, outputs]."""
@@ -210,6 +203,29 @@ class NetworkRanking(Amounts, Network):
 
     def graph(self, graph: Graph, x: str) -> str:
         return self._output_nodes(graph, x)
+
+
+def _sweep(model: Any, optimizer: Any, loss: Any, batch: int) -> Any:
+    """A function (x, y) that learns from rows batch by batch, and answers the sum of their losses.
+
+    The loop is part of the graph: a call of Keras' own for each batch of such a small network costs many times what it learns.
+    """
+    import tensorflow as tf
+
+    optimizer.build(model.trainable_variables)
+
+    def sweep(x: Any, y: Any) -> Any:
+        total = 0.0
+        for start in tf.range(0, tf.shape(y)[0], batch):
+            rows, truth = x[start : start + batch], y[start : start + batch]
+            with tf.GradientTape() as tape:
+                mean = loss(truth, model(rows, training=True))
+            optimizer.apply(tape.gradient(mean, model.trainable_variables), model.trainable_variables)
+            total += mean * tf.cast(tf.shape(truth)[0], tf.float32)
+        return total
+
+    shapes = [(None, *model.input_shape[1:]), (None, *model.output_shape[1:-1], 1)]
+    return tf.function(sweep, input_signature=[tf.TensorSpec(shape, tf.float32) for shape in shapes])
 
 
 def _choice_loss(keras: Any) -> Any:

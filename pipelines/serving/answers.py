@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,13 +12,15 @@ from pipelines.core.decision import Answers, Probability, Quantiles, Ranking
 from pipelines.core.errors import ShelflifeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipelines.core.contract import Contract
     from pipelines.core.event import Event
     from pipelines.core.protocols import Columns
 
 
 class Advice(msgspec.Struct):
-    """A calibrated probability, the action that is expected to cost least, and what each action is expected to cost, in cents."""
+    """A calibrated probability, what each action is expected to cost in cents, and the action that costs least."""
 
     ask: str
     prediction: str

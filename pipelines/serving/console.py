@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 from pipelines.core.clock import iso
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from pipelines.serving.app import Service
 
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}"
     "h1{font-size:1.5rem}h2{font-size:1.15rem;margin:2rem 0 .2rem}section{border-top:1px solid #d5dae0}"
-    "dl{display:grid;grid-template-columns:9rem 1fr;gap:.15rem 1rem;margin:.5rem 0}dt{color:#57606a}dd{margin:0;overflow-wrap:anywhere}"
-    "code{font-size:.9em}table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.15rem .8rem .15rem 0;text-align:left;vertical-align:top}"
+    "dl{display:grid;grid-template-columns:9rem 1fr;gap:.15rem 1rem;margin:.5rem 0}"
+    "dt{color:#57606a}dd{margin:0;overflow-wrap:anywhere}"
+    "code{font-size:.9em}table{border-collapse:collapse;margin:.5rem 0}"
+    "td,th{padding:.15rem .8rem .15rem 0;text-align:left;vertical-align:top}"
     ".away{color:#9a3412}pre{white-space:pre-wrap;background:#f6f8fa;padding:.6rem;margin:0}svg{display:block;margin:.5rem 0}"
 )
 POLICY = (
@@ -78,9 +81,7 @@ def _case(service: Service, case: str) -> str:
 
 def _facts(facts: Mapping[str, str], *, away: bool) -> str:
     classes = {"state": "away"} if away else {}
-    rows = (
-        f'<dt>{escape(name)}</dt><dd class="{classes.get(name, str())}">{escape(value)}</dd>' for name, value in facts.items()
-    )
+    rows = (f'<dt>{escape(name)}</dt><dd class="{classes.get(name, "")}">{escape(value)}</dd>' for name, value in facts.items())
     return f"<dl>{''.join(rows)}</dl>"
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from pipelines.core.contract import Contract
 from pipelines.core.event import Event
 from pipelines.serving.schema import BATCH, Id, Moment, Refused, decode, moment_of, reasons
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pipelines.core.contract import Contract
 
 Plain = str | int | float | bool | None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from pipelines.core.digest import canonical
 from pipelines.core.errors import ShelflifeError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipelines.core.protocols import Scorer
 
 RELATIVE = 1e-4
@@ -39,7 +40,7 @@ def read(files: Mapping[str, bytes]) -> tuple[dict[str, np.ndarray], np.ndarray]
 
 
 def check(scorer: Scorer, files: Mapping[str, bytes]) -> np.ndarray:
-    """The scores that the scorer gives the golden requests. Raises ShelflifeError when they are not the ones it was judged by."""
+    """The scores that the scorer gives the golden requests. Raises ShelflifeError when it was judged by others."""
     columns, wanted = read(files)
     got = np.asarray(scorer.score(columns), dtype=np.float64)
     if got.shape != wanted.shape:

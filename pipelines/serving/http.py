@@ -40,7 +40,8 @@ HEADERS = (
 
 class Guard:
     """The outermost layer: a request for another host is refused (a web page must not reach a local server by a name that it
-    rebinds), every response carries the security headers, and what breaks inside is a plain 500 without its cause."""
+    rebinds), every response carries the security headers, and what breaks inside is a plain 500 without its cause.
+    """
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""A released bundle, ready to answer: its own contract, features, model and golden requests, all from bytes that were checked."""
+"""A released bundle, ready to answer: its own contract, features and model, all from bytes that were checked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pipelines.core.decision import Answers, answers_from_dict
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.feature import FeatureSet
 from pipelines.serving import answers, golden, predictions
-from pipelines.serving.champion import Champion
 from pipelines.serving.schema import Asks, Refused
 from pipelines.serving.scorer import Calibration, Encoder, OnnxScorer
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pipelines.core.event import Event
     from pipelines.core.protocols import FeatureReader
     from pipelines.core.release import Bundle
+    from pipelines.serving.champion import Champion
 
 Files = Mapping[str, bytes]
 
@@ -114,7 +114,7 @@ class Loaded:
 
 
 def load(case: str, digest: str, parts: Parts) -> Loaded:
-    """The bundle, its golden requests answered. Raises ShelflifeError where it is not what was judged; nothing is swapped then."""
+    """The bundle, its golden requests answered. Raises ShelflifeError where it is not what was judged."""
     bundle, files = parts.open_bundle(digest)
     if bundle.digest != digest or bundle.usecase != case:
         raise ShelflifeError(f"wanted the bundle {digest[:12]} of {case}, got {bundle.digest[:12]} of {bundle.usecase}")
@@ -126,6 +126,6 @@ def load(case: str, digest: str, parts: Parts) -> Loaded:
     fallback = parts.make_fallback(files) if parts.make_fallback else None
     sources = FeatureSet.from_dict(json.loads(files["features.json"])).sources
     return Loaded(
-        case, contract, kind, Asks(case, contract), answers.response_type(case, kind), scorer, parts.make_reader(files), fallback,
-        np.median(scores, axis=0), functools.partial(parts.is_behind, sources),
+        case, contract, kind, Asks(case, contract), answers.response_type(case, kind), scorer,
+        parts.make_reader(files), fallback, np.median(scores, axis=0), functools.partial(parts.is_behind, sources),
     )  # fmt: skip

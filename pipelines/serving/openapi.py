@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,15 +12,17 @@ from pipelines.serving.http import BODY
 from pipelines.serving.schema import BATCH, Asks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipelines.serving.app import Declared
 
 RULES = (
-    f"JSON in UTF-8 only, at most {BODY} bytes and {BATCH} rows a request. Unknown fields, wrong types and values out of bounds are "
-    "refused with 422 and never echoed. Of a key that comes twice the last counts. Money is integer cents. "
-    "`degraded` says that something was away while it was answered, `reasons` what: `state` (a newer release may exist), `release` "
-    "(a newer release does not load), `features` (answered without counted features), `behind` "
-    "(counted features lack events of a minute ago or more; is the stream running?), `score` (no finite score, the typical one was "
-    "used), `log` (predictions wait in the spool), `spool` (this answer is not written down yet)."
+    f"JSON in UTF-8 only, at most {BODY} bytes and {BATCH} rows a request. Unknown fields, wrong types and values out of bounds "
+    "are refused with 422 and never echoed. Of a key that comes twice the last counts. Money is integer cents. "
+    "`degraded` says that something was away while it was answered, `reasons` what: `state` (a newer release may exist), "
+    "`release` (a newer release does not load), `features` (answered without counted features), `behind` "
+    "(counted features lack events of a minute ago or more; is the stream running?), `score` (no finite score, the typical one "
+    "was used), `log` (predictions wait in the spool), `spool` (this answer is not written down yet)."
 )
 REFUSALS = {
     "400": "no JSON in UTF-8", "401": "no token that holds", "408": "the body came too slowly", "413": "the body is too large",

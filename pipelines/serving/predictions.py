@@ -8,8 +8,6 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +17,9 @@ from pipelines.core.event import Event
 from pipelines.serving.answers import Answer, summary
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
     from pipelines.serving.champion import Champion
 
 PAUSE = 0.1
@@ -168,7 +169,7 @@ def events(
     away: Sequence[str],
     now: int,
 ) -> list[Event]:
-    """A `prediction` event for each answer: who asked, what was known, which release said what, on the word of which verdict."""
+    """A `prediction` event for each answer: who asked, what was known, which release said what, on whose word."""
     same = {
         "request_id": request, "usecase": champion.case, "release": champion.release, "bundle": champion.bundle,
         "verdict": champion.verdict, "seen_offset": seen, "degraded": bool(away), "reasons": list(away),

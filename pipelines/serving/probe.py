@@ -10,10 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipelines.core.protocols import Scorer
 
 MEMORY = 2 << 30
@@ -33,10 +35,10 @@ TIMED = 200
 
 
 def probe(files: Mapping[str, bytes], *, bundle: str = "", scorer: str = SCORER) -> dict[str, Any]:
-    """Load a bundle's verified files in a limited process and answer the golden requests there. Never raises, never takes us along.
+    """Load a bundle's verified files in a limited process and answer the golden requests there. It never raises.
 
-    `bundle` is the digest that the record is to name. The record: `ok`, `why` (empty when ok), `bundle`, `seconds`, `p50_ms` and
-    `p99_ms` of one row, `rss_mb` at its highest, `limits` (what held the process back).
+    `bundle` is the digest that the record is to name. The record: `ok`, `why` (empty when ok), `bundle`, `seconds`,
+    `p50_ms` and `p99_ms` of one row, `rss_mb` at its highest, `limits` (what held the process back).
     """
     began = time.monotonic()
     record: dict[str, Any] = {
@@ -60,7 +62,7 @@ def probe(files: Mapping[str, bytes], *, bundle: str = "", scorer: str = SCORER)
 def _run(frame: bytes, scorer: str) -> subprocess.CompletedProcess[bytes]:
     """The probing process: an environment without secrets, an empty folder, its own session."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV")}
-    code = [sys.executable, "-I", "-c", _START, json.dumps([os.path.abspath(path) for path in sys.path]), scorer]
+    code = [sys.executable, "-I", "-c", _START, json.dumps([str(Path(path).absolute()) for path in sys.path]), scorer]
     with tempfile.TemporaryDirectory(prefix="probe-") as folder:
         return subprocess.run(
             code, input=frame, capture_output=True, cwd=folder, env=kept | {"OMP_NUM_THREADS": "1", "HOME": folder},

@@ -1,4 +1,4 @@
-"""A process without network and without children: by the kernel's filter where there is one, by Python's audit hook elsewhere."""
+"""A process without network and without children: by the kernel's filter or, elsewhere, Python's audit hook."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from msgspec import Meta
 
 from pipelines.core.clock import instant, micros
 from pipelines.core.contract import FUTURE, TYPES, Contract, Field
-from pipelines.core.errors import ShelflifeError
 from pipelines.core.event import Event
 
 BATCH = 512
@@ -26,7 +25,7 @@ Moment = (
 )
 
 
-class Refused(Exception):  # noqa: N818  # a request is refused; that is no error of ours
+class Refused(Exception):  # a request is refused; that is no error of ours
     """The request cannot be answered: an HTTP status of 4xx and a sentence a problem, never with a value of the request."""
 
     def __init__(self, status: int, *problems: str) -> None:

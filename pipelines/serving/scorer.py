@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import onnxruntime
 
     Columns = Mapping[str, np.ndarray]
@@ -45,7 +46,7 @@ class OnnxScorer:
         (self._output,) = (value.name for value in self._session.get_outputs())
 
     def score(self, columns: Columns) -> np.ndarray:
-        """Calibrated scores of feature columns, float64: (rows,) or, for quantiles, (rows, levels) rising and not below zero."""
+        """Calibrated scores of feature columns, float64: (rows,) or, for quantiles, (rows, levels), rising from zero or more."""
         rows = count(columns)
         parts = [self._chunk(_rows(columns, start)) for start in range(0, max(rows, 1), CHUNK)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -6,13 +6,14 @@ import contextlib
 import ipaddress
 import signal
 import socket
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.errors import ShelflifeError
 from pipelines.serving.http import HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from starlette.types import ASGIApp
 
 CONNECTIONS = 512
@@ -49,7 +50,7 @@ def address(listening: socket.socket) -> str:
 
 
 def run(app: ASGIApp, listening: socket.socket, ready: Callable[[str], Any]) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are answered first. `ready` is told the address once the app has started.
+    """Serve until SIGTERM or SIGINT; requests under way are answered first. `ready` is told the address at the start.
 
     Raises ShelflifeError when the app does not start.
     """
@@ -72,8 +73,8 @@ def run(app: ASGIApp, listening: socket.socket, ready: Callable[[str], Any]) -> 
                     signal.signal(number, handler)
 
     config = uvicorn.Config(
-        app, http="h11", ws="none", access_log=False, log_level="warning", server_header=False, h11_max_incomplete_event_size=HEADER,
-        limit_concurrency=CONNECTIONS, timeout_keep_alive=30, timeout_graceful_shutdown=GRACE, proxy_headers=False,
+        app, http="h11", ws="none", access_log=False, log_level="warning", server_header=False,
+        h11_max_incomplete_event_size=HEADER, limit_concurrency=CONNECTIONS, timeout_keep_alive=30, timeout_graceful_shutdown=GRACE, proxy_headers=False,
     )  # fmt: skip
     server = Server(config)
     server.run(sockets=[listening])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.serving.champion import Champion
 from pipelines.serving.loaded import Loaded, Parts, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 POLL = 0.2
 """Seconds between two looks at the epoch."""
@@ -28,7 +30,8 @@ Pair = tuple[Champion, Loaded]
 
 class Champions:
     """What answers now. The new bundle is loaded and has answered its golden requests before it takes over in one assignment;
-    the bundle before it stays warm. Nothing that fails here takes an answer away: the last good release goes on."""
+    the bundle before it stays warm. Nothing that fails here takes an answer away: the last good release goes on.
+    """
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class Champions:
         return frozenset(self._failed) - frozenset(self._serving)
 
     def troubles(self, case: str) -> tuple[str, ...]:
-        """What is away: `state` (the releases cannot be looked up, or have lost this case), `release` (a newer one does not load)."""
+        """What is away: `state` (releases cannot be looked up, or lack this case), `release` (a newer one does not load)."""
         away = time.monotonic() - self._looked > STALE or case in self._missing
         return ("state",) * away + ("release",) * (case in self._failed)
 
@@ -141,7 +144,7 @@ class Champions:
         half = self._remembered.with_suffix(".half")
         with contextlib.suppress(OSError):  # a full disk costs the memory of it, not the answers
             half.write_text(json.dumps(rows))
-            os.replace(half, self._remembered)
+            half.replace(self._remembered)
 
     def _recall(self) -> None:
         """Serve what was written down; signatures and bytes are checked as ever."""

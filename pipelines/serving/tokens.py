@@ -7,9 +7,12 @@ import os
 import secrets
 import stat
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.core.errors import ShelflifeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SHORTEST = 32
 """Characters that a token must have at least."""
@@ -47,7 +50,8 @@ class Token:
 
     def allows(self, authorization: bytes) -> bool:
         """Whether the Authorization header bears a token that holds, compared in constant time. A file that cannot be read
-        lets nobody in."""
+        lets nobody in.
+        """
         try:
             tokens = self.read()
         except (OSError, ShelflifeError):

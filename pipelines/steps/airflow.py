@@ -62,7 +62,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, role in self.users:
             if not re.fullmatch(r"[a-z][a-z0-9_.-]{0,31}", name) or role not in ROLES:
-                raise ShelflifeError(f"wanted users such as ops:op with a role of {', '.join(ROLES)}, got {ascii(f'{name}:{role}')}")
+                raise ShelflifeError(f"wanted users such as ops:op with a role of {', '.join(ROLES)}, got {f'{name}:{role}'!a}")
 
     @property
     def folder(self) -> Path:
@@ -80,7 +80,7 @@ class Settings:
         """The password of a user. Raises ShelflifeError where there is no such user."""
         known = _read_json(self.passwords_file)
         if user not in known:
-            raise ShelflifeError(f"this Airflow has no user {ascii(user)}; it has {', '.join(sorted(known)) or 'none yet'}")
+            raise ShelflifeError(f"this Airflow has no user {user!a}; it has {', '.join(sorted(known)) or 'none yet'}")
         return str(known[user])
 
     def api(self, user: str | None = None) -> AirflowApi:

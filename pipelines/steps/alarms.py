@@ -10,7 +10,6 @@ from pipelines.core.clock import iso
 if TYPE_CHECKING:
     from pipelines.evaluation.triage import Diagnosis
     from pipelines.steps.looking import Seen
-    from pipelines.steps.workspace import Workspace
     from pipelines.store.home import Home
 
 SUBJECTS = {
@@ -30,14 +29,20 @@ CALLS = frozenset({"broken data", "concept change", "harmful shift"})
 """What a person is written to about; the rest is in the console and in shelflife why."""
 
 
-def raise_alarm(workspace: Workspace, home: Home, case: str, diagnosis: Diagnosis, seen: Seen, done: Sequence[str], now: int) -> None:
+def raise_alarm(
+    workspace: Workspace, home: Home, case: str, diagnosis: Diagnosis, seen: Seen, done: Sequence[str], now: int
+) -> None:
     """Put the mail into the outbox, once per cause: the same diagnosis in the look before is the same alarm."""
     if diagnosis.kind not in CALLS:
         return
     key = f"alarm:{case}:{diagnosis.kind}:{_since(home, case, diagnosis, seen.as_of)}"
     with home.state.begin() as connection:
         home.outbox.queue(
-            connection, key=key, subject=f"[shelflife] {case}: {SUBJECTS[diagnosis.kind]}", text=text(case, diagnosis, seen, done), at=now
+            connection,
+            key=key,
+            subject=f"[shelflife] {case}: {SUBJECTS[diagnosis.kind]}",
+            text=text(case, diagnosis, seen, done),
+            at=now,
         )
 
 

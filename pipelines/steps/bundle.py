@@ -137,7 +137,9 @@ def _made_from(source: Source, fitted: Fitted) -> dict[str, Any]:
         "seed": block.train.seed,
         "libraries": _libraries(),
         "validation": {name: round(float(value), 6) for name, value in fitted.metrics.items()},
-        "parity": json.loads(canonical({"status": fitted.parity.status, "observed": fitted.parity.observed, "wanted": fitted.parity.wanted})),
+        "parity": json.loads(
+            canonical({"status": fitted.parity.status, "observed": fitted.parity.observed, "wanted": fitted.parity.wanted})
+        ),
     }
 
 

@@ -59,7 +59,9 @@ class Judged:
         columns = {name: rows[name] for name in bundle.model_columns(usecase)}
         size = sum(map(len, files.values())) / 1e6
         parity = Finding("parity", advice="", **manifest.made_from["parity"])
-        return Judged(manifest.digest, scorer.score(columns), size, _latency(manifest.digest, scorer, columns, usecase, home), parity)
+        return Judged(
+            manifest.digest, scorer.score(columns), size, _latency(manifest.digest, scorer, columns, usecase, home), parity
+        )
 
 
 def _latency(name: str, scorer: Any, columns: Mapping[str, np.ndarray], usecase: UseCase, home: Home) -> float:
@@ -96,7 +98,9 @@ def evaluate(workspace: Workspace, home: Home, case: str) -> Verdict:
 
     usecase, moment, block = workspace.case(case), workspace.moment(case), workspace.params.block(case)
     rows = judged_rows(workspace, moment)
-    challenger = Judged.of(bundle.read(workspace.models(case) / ("bundle" if moment.opens_holdout else "trial")), rows, usecase, home)
+    challenger = Judged.of(
+        bundle.read(workspace.models(case) / ("bundle" if moment.opens_holdout else "trial")), rows, usecase, home
+    )
     baseline = Judged.of(bundle.read(workspace.models(case) / "baseline"), rows, usecase, home)
     champion = Judged.of(bundle.released(home, moment.champion), rows, usecase, home) if moment.champion else None
     evidence = gather(usecase, rows, challenger, baseline, champion, moment)
@@ -120,7 +124,9 @@ def judged_rows(workspace: Workspace, moment: Moment) -> Rows:
     return read(workspace.rows(moment.usecase), "valid", workspace.root).halves()[1]
 
 
-def gather(usecase: UseCase, rows: Rows, challenger: Judged, baseline: Judged, champion: Judged | None, moment: Moment) -> Evidence:
+def gather(
+    usecase: UseCase, rows: Rows, challenger: Judged, baseline: Judged, champion: Judged | None, moment: Moment
+) -> Evidence:
     """Everything the gate looks at."""
     from pipelines.evaluation.evidence import Evidence
 

@@ -85,7 +85,7 @@ def read_source(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     elif args.source in CONTRACTS:
         batches = _own(args, CONTRACTS[args.source])
     else:
-        raise ShelflifeError(f"there is no source {ascii(args.source)}; there are {', '.join([*readers.NAMES, *CONTRACTS])}")
+        raise ShelflifeError(f"there is no source {args.source!a}; there are {', '.join([*readers.NAMES, *CONTRACTS])}")
     return pour(home, batches)
 
 
@@ -119,4 +119,8 @@ def pour(home: Home, batches: Iterable[tuple[str, pa.Table, list[Any]]]) -> dict
             progress.update(task, advance=table.num_rows)
     home.landing.land(home.log, CONTRACTS, until=now)
     closed = day_of(home.landing.closed_until())
-    return {"text": f"{read:,} events into the log, {broken:,} into quarantine; landed up to {closed}", "events": read, "quarantined": broken}
+    return {
+        "text": f"{read:,} events into the log, {broken:,} into quarantine; landed up to {closed}",
+        "events": read,
+        "quarantined": broken,
+    }

@@ -63,7 +63,9 @@ def see(workspace: Workspace, home: Home, case: str, as_of: int) -> Seen:
     return Seen(as_of, [*findings, found], labels, positives, {}, rows, scores)
 
 
-def feeds(usecase: UseCase, block: Block, tables: Mapping[str, Any], as_of: int) -> tuple[list[Finding], dict[str, tuple[str, ...]]]:
+def feeds(
+    usecase: UseCase, block: Block, tables: Mapping[str, Any], as_of: int
+) -> tuple[list[Finding], dict[str, tuple[str, ...]]]:
     """Data quality of each feed, and the days of those that are broken."""
     findings: list[Finding] = []
     broken: dict[str, tuple[str, ...]] = {}
@@ -84,7 +86,9 @@ def _feed_quality(usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray]
     kinds = {f.name: FEED_KINDS.get(f.type, "number") for f in contract.fields}
     fields = {name: columns[name] for name in kinds if name not in contract.keys and kinds[name] != "text"}
     when = columns["arrived"].astype(np.int64)
-    watch = block.monitor if kind == usecase.asks.kind else replace(block.monitor, min_rows=max(20, block.monitor.min_rows // 20))
+    watch = (
+        block.monitor if kind == usecase.asks.kind else replace(block.monitor, min_rows=max(20, block.monitor.min_rows // 20))
+    )
     seen = drift.windows(when, watch, as_of)
     found = quality.quality(fields, kinds, when, seen, watch, now=as_of, freshness_us=micros(contract.freshness))
     named = [replace(f, name=f.name.replace("quality: ", f"quality: {kind} ")) for f in found]
@@ -148,14 +152,24 @@ def performance(
     mature = np.isfinite(labels) & (ts < known)
     seen = drift.windows(ts, block.monitor, known)
     spans = [
-        drift.Realised(labelled(usecase, rows.take(mask & mature)), scores[mask & mature]) for mask in (seen.current, seen.reference)
+        drift.Realised(labelled(usecase, rows.take(mask & mature)), scores[mask & mature])
+        for mask in (seen.current, seen.reference)
     ]
     found = drift.performance(
-        usecase.metrics[0], spans[0], spans[1], block.monitor, min_positives=min(10, block.gate.min_positives), seed=block.train.seed
+        usecase.metrics[0],
+        spans[0],
+        spans[1],
+        block.monitor,
+        min_positives=min(10, block.gate.min_positives),
+        seed=block.train.seed,
     )
     fresh = mature & (ts >= learnt)
     asks = len(np.unique(rows["ask"][fresh])) if isinstance(usecase.answers, Ranking) else int(fresh.sum())
-    return replace(found, advice=found.advice or f"labels known up to {spell(usecase.label.matures)} before"), asks, int((labels[fresh] > 0).sum())
+    return (
+        replace(found, advice=found.advice or f"labels known up to {spell(usecase.label.matures)} before"),
+        asks,
+        int((labels[fresh] > 0).sum()),
+    )
 
 
 def _last_learnt(home: Home, case: str, as_of: int) -> int:

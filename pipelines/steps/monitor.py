@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.core.clock import DAY, instant, iso, micros
+from pipelines.core.clock import instant, iso
 from pipelines.core.errors import NotDecidable, ShelflifeError
 from pipelines.core.verdict import Finding
 from pipelines.steps import alarms, looking, retraining
@@ -79,12 +79,19 @@ def look(workspace: Workspace, home: Home, case: str, as_of: int, now: int) -> L
     before = _looks_before(home, case, as_of)
     diagnosis = triage([*before, seen.findings], block.monitor)
     done, proposal = act(workspace, home, case, diagnosis, seen, now)
-    body = {"as_of": iso(as_of), "diagnosis": diagnosis.to_dict(), "findings": [_plain(f) for f in seen.findings], "done": list(done)}
+    body = {
+        "as_of": iso(as_of),
+        "diagnosis": diagnosis.to_dict(),
+        "findings": [_plain(f) for f in seen.findings],
+        "done": list(done),
+    }
     home.decisions.record("look", case, as_of, body)
     return Look(case, as_of, diagnosis, tuple(seen.findings), done, proposal)
 
 
-def act(workspace: Workspace, home: Home, case: str, diagnosis: Diagnosis, seen: looking.Seen, now: int) -> tuple[tuple[str, ...], str | None]:
+def act(
+    workspace: Workspace, home: Home, case: str, diagnosis: Diagnosis, seen: looking.Seen, now: int
+) -> tuple[tuple[str, ...], str | None]:
     """What is done about a diagnosis, in words, and the reason a retraining is proposed for, if one is."""
     done: list[str] = []
     proposal = None
@@ -101,7 +108,7 @@ def act(workspace: Workspace, home: Home, case: str, diagnosis: Diagnosis, seen:
             done.append("A person must decide what next: too many challengers in a row were rejected.")
     if diagnosis.kind != "quiet":
         done.append("The champion keeps answering.")
-        alarms.raise_alarm(workspace, home, case, diagnosis, seen, done, now)
+        alarms.raise_alarm(home, case, diagnosis, seen, done, now)
     return tuple(done), proposal
 
 
@@ -110,7 +117,11 @@ def _quarantine(home: Home, seen: looking.Seen, diagnosis: Diagnosis, now: int) 
     held = [(kind, day) for kind, days in seen.broken_days.items() for day in days]
     for kind, day in held:
         home.quarantine.hold_partition(kind, day, diagnosis.evidence[0], now)
-    return [f"Held from training: {', '.join(f'{kind} of {day}' for kind, day in held)}."] if held else ["No single day could be named; nothing is held."]
+    return (
+        [f"Held from training: {', '.join(f'{kind} of {day}' for kind, day in held)}."]
+        if held
+        else ["No single day could be named; nothing is held."]
+    )
 
 
 def _age(home: Home, case: str, block: Block, now: int) -> str | None:
@@ -127,4 +138,6 @@ def _looks_before(home: Home, case: str, as_of: int) -> list[list[Finding]]:
 
 
 def _plain(finding: Finding) -> Mapping[str, Any]:
-    return {name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in vars(finding).items()}
+    return {
+        name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in vars(finding).items()
+    }

@@ -24,7 +24,7 @@ def start(
     command: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: IO[bytes] | None = None, on_death: int = signal.SIGKILL
 ) -> subprocess.Popen[bytes]:
     """Start the command as the leader of its own session; where the kernel can (Linux), it gets `on_death` when we die."""
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(
         list(command), cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT if output else None,
         start_new_session=True, preexec_fn=partial(die_with_parent, on_death, os.getpid()),
     )  # fmt: skip

@@ -11,7 +11,6 @@ from pipelines.core.digest import canonical, digest
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Moment, Release
 from pipelines.core.verdict import Verdict
-from pipelines.steps import bundle
 from pipelines.steps.runs import Runs
 from pipelines.steps.workspace import Workspace
 
@@ -48,15 +47,26 @@ def promote(workspace: Workspace, home: Home, case: str, run_id: str, by: str) -
     epoch, now = home.releases.epoch(), home.clock()()
     name = home.releases.add(tree.models(case) / "bundle")
     if verdict.facts.get("bundle") != name:
-        raise ShelflifeError(f"{case}: the verdict is about bundle {str(verdict.facts.get('bundle'))[:12]}, the run holds {name[:12]}; evaluate again")
+        raise ShelflifeError(
+            f"{case}: the verdict is about bundle {str(verdict.facts.get('bundle'))[:12]}, the run holds {name[:12]}; evaluate again"
+        )
     probe = probe_bundle(home, name)
     report = (tree.reports(case) / "verdict" / "report.json").read_bytes()
     release = Release(case, name, digest(verdict.to_dict()), digest(report), moment.champion, now)
     actor = by or f"run {run_id}"
-    decision = record_decision(home, tree, moment, verdict, {"action": "promote", "run": run_id, "actor": actor, "release": release.digest})
+    decision = record_decision(
+        home, tree, moment, verdict, {"action": "promote", "run": run_id, "actor": actor, "release": release.digest}
+    )
     signature = home.keys.sign(canonical(release.to_dict()))
     after = home.releases.promote(
-        release, signature, expected_epoch=epoch, at=now, actor=actor, probe=probe, verdict=verdict.to_dict(), mail=_mail(case, verdict, actor)
+        release,
+        signature,
+        expected_epoch=epoch,
+        at=now,
+        actor=actor,
+        probe=probe,
+        verdict=verdict.to_dict(),
+        mail=_mail(case, verdict, actor),
     )
     home.outbox.deliver(workspace.params.shop.mail, now)
     tag = runs.tag(found, name)
@@ -77,7 +87,9 @@ def judged(tree: Workspace, moment: Moment) -> Verdict:
     required = gate.required(tree.case(case), tree.params.block(case).gate, champion=moment.champion is not None)
     verdict = report.read(json.loads(path.read_text()), required)
     if not moment.opens_holdout:
-        raise ShelflifeError(f"{case}: this is a preview on validation data, which never promotes; start a run with shelflife learn open")
+        raise ShelflifeError(
+            f"{case}: this is a preview on validation data, which never promotes; start a run with shelflife learn open"
+        )
     if verdict.status != "pass":
         raise ShelflifeError(f"{verdict.why()}\nNothing was promoted; the champion keeps answering.")
     return verdict
@@ -89,7 +101,9 @@ def probe_bundle(home: Home, name: str) -> dict[str, Any]:
 
     found = probe(home.releases.read(name).files)
     if not found.get("ok"):
-        raise ShelflifeError(f"bundle {name[:12]} did not answer its golden requests in a process of its own: {found.get('why', 'no word')}")
+        raise ShelflifeError(
+            f"bundle {name[:12]} did not answer its golden requests in a process of its own: {found.get('why', 'no word')}"
+        )
     return {**found, "bundle": name}
 
 
@@ -109,4 +123,6 @@ def record_decision(home: Home, tree: Workspace, moment: Moment, verdict: Verdic
 def _mail(case: str, verdict: Verdict, actor: str) -> Any:
     from pipelines.store.releases import Mailing
 
-    return Mailing(f"A new release of {case} answers. Approved by: {actor}.\n\n{verdict.why()}\n\nGo back with: shelflife rollback {case}\n")
+    return Mailing(
+        f"A new release of {case} answers. Approved by: {actor}.\n\n{verdict.why()}\n\nGo back with: shelflife rollback {case}\n"
+    )

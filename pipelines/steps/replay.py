@@ -37,4 +37,9 @@ def replay(workspace: Workspace, home: Home, id_: str) -> dict[str, Any]:
     again = judgement.verdict(recorded.subject, recorded.facts)
     same = again.to_dict() == recorded.to_dict()
     word = "the same verdict" if same else "NOT the recorded verdict; was the code or the use case changed since?"
-    return {"text": f"decision {decision.id[:12]}: {word}\n{again.why()}", "same": same, "verdict": again.to_dict(), "exit": 0 if same else 1}
+    return {
+        "text": f"decision {decision.id[:12]}: {word}\n{again.why()}",
+        "same": same,
+        "verdict": again.to_dict(),
+        "exit": 0 if same else 1,
+    }

@@ -40,6 +40,13 @@ def trigger(home: Home, case: str, key: str, cause: str, labels: int, positives:
     event = controller.Entry("triggered", now, key, cause=cause, labels=labels, positives=positives)
     decision = controller.decide(entries(home.runs.journal(case)), event, params, now)
     if decision.append:
-        row = {"event": "triggered", "run": key, "cause": cause, "labels": labels, "positives": positives, "why": decision.reason}
+        row = {
+            "event": "triggered",
+            "run": key,
+            "cause": cause,
+            "labels": labels,
+            "positives": positives,
+            "why": decision.reason,
+        }
         home.runs.append(case, row, now, key=f"triggered {key}")
     return decision

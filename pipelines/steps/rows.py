@@ -54,7 +54,9 @@ def read(path: Path, part: str, root: Path) -> Rows:
     try:
         return Rows(from_arrow(pq.read_table(file, page_checksum_verification=True)))
     except (OSError, pa.ArrowException) as error:
-        raise ShelflifeError(f"{file.relative_to(root)} cannot be read ({error}); run dvc checkout, or dvc repro -f featurize") from None
+        raise ShelflifeError(
+            f"{file.relative_to(root)} cannot be read ({error}); run dvc checkout, or dvc repro -f featurize"
+        ) from None
 
 
 def from_arrow(table: pa.Table) -> dict[str, np.ndarray]:

@@ -107,7 +107,7 @@ class Runs:
         """The record of a run that is still there. Raises ShelflifeError when there is none."""
         found = self.find(case, run)
         if not found:
-            raise ShelflifeError(f"{case} has no run {ascii(run)} here; see shelflife learn list {case}")
+            raise ShelflifeError(f"{case} has no run {run!a} here; see shelflife learn list {case}")
         return found
 
     def all(self, case: str | None = None) -> list[Run]:
@@ -170,7 +170,7 @@ class Runs:
         """Copy the run's data and models from the shared cache to the DVC remote. Raises ShelflifeError when it cannot."""
         tree = self.worktree(run.case, run.run)
         targets = [f"{stage}@{run.case}" for stage in stages(tree)]
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [sys.executable, "-m", "dvc", "push", "--quiet", *targets],
             cwd=tree, env=environment(self.home, tree), capture_output=True, text=True, check=False,
         )  # fmt: skip
@@ -204,7 +204,7 @@ def git(folder: Path, *words: str) -> str:
     options = [word for setting in settings for word in ("-c", setting)]
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        done = subprocess.run(["git", *options, *words], cwd=folder, env=env, capture_output=True, text=True, check=False)  # noqa: S603, S607
+        done = subprocess.run(["git", *options, *words], cwd=folder, env=env, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise ShelflifeError("git is missing; install it, learn runs are kept as commits") from None
     if done.returncode:

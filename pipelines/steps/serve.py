@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -18,6 +17,8 @@ from pipelines.core.release import Bundle, Release
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
+    import argparse
+
     import numpy as np
 
     from pipelines.core.event import Event
@@ -89,6 +90,9 @@ def service(workspace: Workspace, home: Home, *, private: bool = True, hosts: tu
     def append(events: Sequence[Event]) -> list[int]:
         return home.log.append(events, arrived=clock())
 
+    def quarantine(row: Event | str, problems: Sequence[str]) -> None:
+        home.quarantine.put(row, problems, clock())
+
     parts = Parts(
         open_bundle=lambda name: _open_bundle(home, name), encoder_from=_encoder, calibration_from=_calibration,
         make_reader=lambda files: StoreReader(online, files), believe=lambda champion: believe(home, champion),
@@ -97,9 +101,9 @@ def service(workspace: Workspace, home: Home, *, private: bool = True, hosts: tu
     cases = [workspace.case(name) for name in workspace.params.cases]
     return Service(
         declared={case.name: Declared(case.question, case.asks, case.answers) for case in cases},
-        champions=Champions(lambda: champions(home), lambda: home.releases.epoch(), parts, online / "serving.json"),
+        champions=Champions(lambda: champions(home), home.releases.epoch, parts, online / "serving.json"),
         predictions=Predictions(online / "spool", append),
-        intake=Intake({kind: CONTRACTS[kind] for kind in SIMULATED}, append, lambda row, why: home.quarantine.put(row, why, clock())),
+        intake=Intake({kind: CONTRACTS[kind] for kind in SIMULATED}, append, quarantine),
         token=Token.at(home.path / "keys" / "api.token"),
         clock=clock, private=private, hosts=hosts, story=lambda case: story(home, case),
     )  # fmt: skip
@@ -158,8 +162,10 @@ def story(home: Home, case: str) -> dict[str, Any]:
 
 @dataclass
 class StoreReader:
-    """Features from the bundle's own definitions, out of the online store that the stream keeps. The store is opened at the first
-    ask, and again after it has failed, so that one that is away takes no release along."""
+    """Features from the bundle's own definitions, out of the online store that the stream keeps.
+
+    The store is opened at the first ask, and again after it has failed: one that is away takes no release along.
+    """
 
     folder: Path
     files: Files

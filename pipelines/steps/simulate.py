@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", type=int, help="how many days go by; the first time shop.simulate.days by default, then 1")
-    parser.add_argument("--incident", action="append", default=[], metavar="NAME:DAY[:DAYS]", help="what goes wrong, such as unit_bug:3 on the third of these days")
+    parser.add_argument(
+        "--incident",
+        action="append",
+        default=[],
+        metavar="NAME:DAY[:DAYS]",
+        help="what goes wrong, such as unit_bug:3 on the third of these days",
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -96,6 +102,6 @@ def _incident(text: str, first: int) -> Incident:
 
     name, *numbers = text.split(":")
     if not 1 <= len(numbers) <= 2 or not all(number.isdigit() and int(number) for number in numbers):
-        raise ShelflifeError(f"wanted NAME:DAY or NAME:DAY:DAYS with days from 1 on, got {ascii(text)}")
+        raise ShelflifeError(f"wanted NAME:DAY or NAME:DAY:DAYS with days from 1 on, got {text!a}")
     day, *days = map(int, numbers)
     return Incident.from_dict({"name": name, "first_day": first + day - 1} | ({"days": days[0]} if days else {}))

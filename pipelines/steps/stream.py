@@ -35,7 +35,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     except KeyboardInterrupt:
         pass
     offset = min((store.offset() for store, _ in stores), default=0)
-    return {"text": f"{events:,} events; the online features have seen the log up to {offset:,}", "events": events, "offset": offset}
+    return {
+        "text": f"{events:,} events; the online features have seen the log up to {offset:,}",
+        "events": events,
+        "offset": offset,
+    }
 
 
 def open_stores(home: Home, cases: list[UseCase]) -> list[tuple[OnlineStore, tuple[str, ...]]]:

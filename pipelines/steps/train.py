@@ -83,14 +83,21 @@ def train(workspace: Workspace, case: str) -> dict[str, Any]:
     weigh, choose = valid.halves()
     for name, rows in (("training", learn), ("earlier validation", weigh), ("later validation", choose)):
         if not len(rows):
-            raise ShelflifeError(f"{case}: the {name} part has no rows with a mature label; move the moment later or shorten {case}.split")
+            raise ShelflifeError(
+                f"{case}: the {name} part has no rows with a mature label; move the moment later or shorten {case}.split"
+            )
     course = Course(usecase, block.train, _encoder(usecase, learn))
     fitted = {f.name: f for f in _fit(course, block.train.use, learn, weigh, choose)}
     chosen = _choose(usecase, fitted)
     final = next(f for f in _fit(course, _with_members(usecase, chosen), learn + weigh, choose, choose) if f.name == chosen)
     roles = {model.role: fitted[model.name] for model in usecase.models if model.name in fitted}
     source = bundle.Source(workspace, case, course.encoder, choose)
-    for folder, candidate in (("bundle", final), ("trial", fitted[chosen]), ("baseline", roles["baseline"]), ("dummy", roles["dummy"])):
+    for folder, candidate in (
+        ("bundle", final),
+        ("trial", fitted[chosen]),
+        ("baseline", roles["baseline"]),
+        ("dummy", roles["dummy"]),
+    ):
         bundle.pack(source, candidate, workspace.models(case) / folder)
     summary = _report(workspace, case, course, fitted, final)
     return {"text": f"{case}: {chosen} of {', '.join(fitted)}; {_figures(fitted[chosen])} on later validation data", **summary}
@@ -158,7 +165,9 @@ def _choose(usecase: UseCase, fitted: Mapping[str, Fitted]) -> str:
     names = [model.name for model in usecase.models if model.role == "candidate" and model.name in fitted]
     eligible = [n for n in names if fitted[n].parity.status == "pass" and np.isfinite(fitted[n].metrics[primary])]
     if not eligible:
-        raise ShelflifeError(f"{usecase.name}: none of {', '.join(names)} is eligible: its parity failed or {primary} cannot be computed")
+        raise ShelflifeError(
+            f"{usecase.name}: none of {', '.join(names)} is eligible: its parity failed or {primary} cannot be computed"
+        )
     return max(eligible, key=lambda name: float(metric(primary, levels).orient(fitted[name].metrics[primary])))
 
 
@@ -177,7 +186,9 @@ def _report(workspace: Workspace, case: str, course: Course, fitted: Mapping[str
     summary = {"chosen": final.name, "validation": figures, "parity": {name: f.parity.status for name, f in fitted.items()}}
     write_json(workspace.reports(case) / "training.json", summary)
     plots = workspace.reports(case) / "plots"
-    curves = [(name, step, loss) for name, f in fitted.items() for step, loss in enumerate(getattr(f.estimator, "history_", ()), 1)]
+    curves = [
+        (name, step, loss) for name, f in fitted.items() for step, loss in enumerate(getattr(f.estimator, "history_", ()), 1)
+    ]
     write_csv(plots / "learning.csv", ("candidate", "step", "loss"), curves)
     weights = [(name, *pair) for name, f in fitted.items() for pair in _importances(course, f.estimator)]
     write_csv(plots / "importance.csv", ("candidate", "feature", "importance"), weights)

@@ -44,7 +44,12 @@ def why(home: Home, case: str, most: int = 5) -> dict[str, Any]:
         *([f"  {line}" for line in _words(word.body)] if word else []),
         *(["decisions:", *listed] if listed else []),
     ]
-    return {"text": "\n".join(lines), "champion": vars(champion), "made_from": dict(made), "decisions": [d.id for d in decisions]}
+    return {
+        "text": "\n".join(lines),
+        "champion": vars(champion),
+        "made_from": dict(made),
+        "decisions": [d.id for d in decisions],
+    }
 
 
 def _words(body: Any) -> list[str]:

@@ -34,7 +34,9 @@ class Workspace:
         for folder in (Path.cwd(), *Path.cwd().parents):
             if (folder / "params.yaml").is_file() and (folder / "pipelines").is_dir():
                 return Workspace(folder)
-        raise ShelflifeError(f"wanted to run inside a checkout with a params.yaml, got {Path.cwd()}; change to the project's folder")
+        raise ShelflifeError(
+            f"wanted to run inside a checkout with a params.yaml, got {Path.cwd()}; change to the project's folder"
+        )
 
     @cached_property
     def params(self) -> Params:
@@ -59,7 +61,9 @@ class Workspace:
             data = dict(read_yaml(path))
             return Moment(**{**data, "as_of": instant(data["as_of"])})
         except (TypeError, KeyError, ValueError) as error:
-            raise ShelflifeError(f"{path.name} is no moment ({error}); write it anew with `shelflife learn moment {case}`") from None
+            raise ShelflifeError(
+                f"{path.name} is no moment ({error}); write it anew with `shelflife learn moment {case}`"
+            ) from None
 
     def write_moment(self, moment: Moment) -> Path:
         """The moment as a small file that people can read and git can keep."""

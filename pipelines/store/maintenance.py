@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import shutil
@@ -67,7 +69,7 @@ def backup(home: Home, target: Path) -> Archive:
     if not home.state.url.startswith("sqlite"):
         raise ShelflifeError("the operational state is in PostgreSQL: back that up with pg_dump, and the home's folder with it")
     make_folder(target.parent)
-    stage = Path(mkdtemp(prefix=".tmp-backup-", dir=home.path))
+    stage = Path(mkdtemp(prefix=f".tmp-{os.getpid()}-backup-", dir=home.path))
     aside = target.parent / f".tmp-{os.getpid()}-{target.name}"
     try:
         files = _staged(home, stage)
@@ -92,7 +94,7 @@ def restore(archive: Path, path: Path) -> Home:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ShelflifeError(f"{path} holds a home already; move it away first, then restore")
     make_folder(path.parent)
-    stage = Path(mkdtemp(prefix=".tmp-restore-", dir=path.parent))
+    stage = Path(mkdtemp(prefix=f".tmp-{os.getpid()}-restore-", dir=path.parent))
     try:
         _unpack(archive, stage)
         _check(stage)
@@ -155,10 +157,10 @@ def _staged(home: Home, stage: Path) -> dict[str, Path]:
 def _pack(target: Path, files: dict[str, Path], contents: dict[str, Any]) -> None:
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as raw, tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        listing = target.with_name(target.name + ".contents")
-        listing.write_bytes(canonical(contents))
-        tar.add(listing, CONTENTS)
-        listing.unlink()
+        listing = canonical(contents)
+        member = tarfile.TarInfo(CONTENTS)
+        member.size = len(listing)
+        tar.addfile(member, io.BytesIO(listing))
         for name, path in files.items():
             tar.add(path, name, recursive=False)
         tar.close()
@@ -168,8 +170,6 @@ def _pack(target: Path, files: dict[str, Path], contents: dict[str, Any]) -> Non
 
 def _unpack(archive: Path, target: Path | None) -> None:
     """Write the archive's files under `target` (None: only look), each compared with the list that the archive begins with."""
-    import hashlib
-
     try:
         with tarfile.open(archive, "r:") as tar:
             listed = _contents(tar)

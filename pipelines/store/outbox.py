@@ -32,6 +32,8 @@ LONGEST = 120 * SECOND
 """The longest pause between two tries: mail arrives within two minutes of the server's return."""
 PATIENCE = 10.0
 """Seconds that a mail server has for each answer."""
+LOST = 3
+"""Connections that may be lost before the rest waits for the next delivery; untried mails then go first."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,17 @@ class Outbox:
         """
         _check_addresses(mail)
         letters = self._claim(now)
-        sent = 0
-        if letters:
+        sent = lost = 0
+        while letters and lost < LOST:
             try:
-                with _server(mail) as server:
-                    sent = sum(self._send(server, mail, letter, now) for letter in letters)
-            except (OSError, smtplib.SMTPException) as error:
-                self._postpone([letter for letter in letters if not self._is_sent(letter.key)], error, now)
+                taken = self._send(mail, letters[0], now)
+            except OSError as error:  # no connection, or it was lost on this mail; smtplib's own errors are OSErrors too
+                lost += 1 if isinstance(error, smtplib.SMTPServerDisconnected) else LOST
+                self._postpone(letters[:1], error, now)
+                taken = False
+            sent, letters = sent + taken, letters[1:]
+        if letters:
+            self._postpone(letters, OSError("the mail server cannot be reached"), now)
         return Delivered(sent, len(self.waiting()))
 
     def waiting(self) -> list[Letter]:
@@ -106,36 +112,29 @@ class Outbox:
     def _claim(self, now: int) -> list[Letter]:
         """Take what is due for a while, so that two senders at once do not both send it."""
         due = (OUTBOX.c.sent.is_(None)) & (OUTBOX.c.due <= now)
+        query = sa.select(OUTBOX).where(due).order_by(OUTBOX.c.tries, OUTBOX.c.at, OUTBOX.c.key)
         with self.state.begin() as connection:
-            letters = [
-                _letter(row) for row in connection.execute(sa.select(OUTBOX).where(due).order_by(OUTBOX.c.at, OUTBOX.c.key))
-            ]
+            letters = [_letter(row) for row in connection.execute(query)]
             connection.execute(OUTBOX.update().where(due).values(due=now + CLAIM))
         return letters
 
-    def _send(self, server: smtplib.SMTP, mail: Mail, letter: Letter, now: int) -> bool:
-        """Hand one mail over; whether the server took it. Raises when the connection is gone."""
+    def _send(self, mail: Mail, letter: Letter, now: int) -> bool:
+        """Hand one mail over, on a connection of its own; whether the server took it. Raises OSError when there is no server."""
         try:
-            refused = server.send_message(message(mail, letter), mail.sender, list(mail.to))
+            with _server(mail) as server:
+                refused = server.send_message(message(mail, letter), mail.sender, list(mail.to))
         except smtplib.SMTPServerDisconnected:
             raise
         except smtplib.SMTPException as error:
             self._postpone([letter], error, now)
-            with suppress(smtplib.SMTPException):
-                server.rset()
             return False
         failpoint("outbox.sent")
         note = f"not taken for {', '.join(sorted(refused))}" if refused else None
+        values = {"sent": now, "tries": letter.tries + 1, "error": note}
         with self.state.begin() as connection:
-            connection.execute(
-                OUTBOX.update().where(OUTBOX.c.key == letter.key).values(sent=now, tries=letter.tries + 1, error=note)
-            )
+            connection.execute(OUTBOX.update().where(OUTBOX.c.key == letter.key).values(**values))
         failpoint("outbox.marked")
         return True
-
-    def _is_sent(self, key: str) -> bool:
-        with self.state.read() as connection:
-            return connection.execute(sa.select(OUTBOX.c.sent).where(OUTBOX.c.key == key)).scalar() is not None
 
     def _postpone(self, letters: list[Letter], error: Exception, now: int) -> None:
         with self.state.begin() as connection:
@@ -161,7 +160,8 @@ def message(mail: Mail, letter: Letter) -> EmailMessage:
 
 def as_html(text: str) -> str:
     """Plain text as an HTML page in which nothing is markup."""
-    return f'<!doctype html><html><body><pre style="font: 14px/1.5 sans-serif; white-space: pre-wrap">{markup.escape(text)}</pre></body></html>'
+    style = "font: 14px/1.5 sans-serif; white-space: pre-wrap"
+    return f'<!doctype html><html><body><pre style="{style}">{markup.escape(text)}</pre></body></html>'
 
 
 def _clean(text: str) -> str:

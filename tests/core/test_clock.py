@@ -27,7 +27,9 @@ def test_a_time_without_a_zone_or_sense_is_refused(text):
         instant(text)
 
 
-@pytest.mark.parametrize(("text", "value"), [("30s", timedelta(seconds=30)), ("5min", timedelta(minutes=5)), ("4w", days(28)), ("ever", EVER)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("30s", timedelta(seconds=30)), ("5min", timedelta(minutes=5)), ("4w", days(28)), ("ever", EVER)]
+)
 def test_a_duration_reads_as_people_write_it(text, value):
     assert duration(text) == value
 

@@ -51,7 +51,16 @@ def test_each_broken_field_is_named_with_what_was_wanted(body, said):
     assert said in problems[0]
 
 
-@pytest.mark.parametrize(("change", "said"), [({"id": "a b"}, "id:"), ({"id": 7}, "id:"), ({"ts": NOW + 10**9}, "has happened"), ({"ts": 1.5}, "ts:"), ({"kind": "x"}, "kind:")])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"id": "a b"}, "id:"),
+        ({"id": 7}, "id:"),
+        ({"ts": NOW + 10**9}, "has happened"),
+        ({"ts": 1.5}, "ts:"),
+        ({"kind": "x"}, "kind:"),
+    ],
+)
 def test_a_broken_envelope_is_named(change, said):
     assert said in PAYMENT.problems(replace(GOOD, **change), NOW)[0]
 
@@ -60,7 +69,12 @@ def test_a_clock_that_runs_five_minutes_ahead_is_forgiven():
     assert PAYMENT.problems(replace(GOOD, ts=NOW + 299_000_000), NOW) == ()
 
 
-@given(st.dictionaries(st.text(max_size=10), st.none() | st.integers() | st.floats() | st.text(max_size=200) | st.lists(st.text(max_size=5), max_size=5)))
+@given(
+    st.dictionaries(
+        st.text(max_size=10),
+        st.none() | st.integers() | st.floats() | st.text(max_size=200) | st.lists(st.text(max_size=5), max_size=5),
+    )
+)
 def test_no_body_makes_the_check_raise_or_be_echoed_whole(body):
     problems = PAYMENT.problems(replace(GOOD, body=body), NOW)
     assert all(len(p) < 250 and p.isascii() for p in problems)

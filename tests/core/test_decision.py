@@ -31,7 +31,7 @@ def test_the_cheapest_order_is_the_critical_quantile():
 
 
 def test_quantile_levels_rise_and_hold_the_costs_own():
-    with pytest.raises(ValueError, match="0.75"):
+    with pytest.raises(ValueError, match=r"0\.75"):
         Quantiles((0.1, 0.5, 0.9), Newsvendor("price_cents", 0.3, 0.1))
 
 

@@ -29,14 +29,16 @@ def test_coalesce_is_where_is_null():
 
 @pytest.mark.parametrize(
     "function",
-    [lambda a: 1 if a > 0 else 2, lambda a: float(a), lambda a: [x for x in a], lambda a: a + [1], lambda a=1: a, lambda *a: 1],
+    [lambda a: 1 if a > 0 else 2, lambda a: float(a) + 1, lambda a: [x + 1 for x in a], lambda a: a * [1], lambda a=1: a, lambda *a: 1],
 )
 def test_what_cannot_be_traced_is_refused_at_declaration(function):
     with pytest.raises(TypeError):
         trace(function)
 
 
-@pytest.mark.parametrize("data", [["import", "os"], ["add", ["column", "a"]], ["column", ["a"]], ["column", 5], ["value", {"a": 1}]])
+@pytest.mark.parametrize(
+    "data", [["import", "os"], ["add", ["column", "a"]], ["column", ["a"]], ["column", 5], ["value", {"a": 1}]]
+)
 def test_a_stored_tree_outside_the_language_is_refused(data):
     with pytest.raises(ValueError):
         Expression.from_list(data)

@@ -23,14 +23,27 @@ def test_a_feature_set_survives_its_json_with_the_same_digest():
 
 
 def test_a_changed_definition_has_another_digest():
-    other = features(given=("price_cents",), counted=(Counted("views_7d", of="view_item", by="customer", how=Count(), over=days(8)),), derived=(share,))
+    other = features(
+        given=("price_cents",),
+        counted=(Counted("views_7d", of="view_item", by="customer", how=Count(), over=days(8)),),
+        derived=(share,),
+    )
     assert other.digest != SET.digest
 
 
 def test_a_definition_says_itself_as_a_sentence():
-    fraud = Counted("frauds_30d", of="chargeback", by="terminal", how=Count(), over=days(30), delay=days(7), where=(("country", "DE"),))
-    assert fraud.sentence() == "count over the chargeback events with country DE of the same terminal in the last 30d, as known 7d earlier"
-    assert Label("chargeback", "payment_id", Count(), days(5), at_least=1).sentence().startswith("count, at least 1 over the chargeback")
+    fraud = Counted(
+        "frauds_30d", of="chargeback", by="terminal", how=Count(), over=days(30), delay=days(7), where=(("country", "DE"),)
+    )
+    assert (
+        fraud.sentence()
+        == "count over the chargeback events with country DE of the same terminal in the last 30d, as known 7d earlier"
+    )
+    assert (
+        Label("chargeback", "payment_id", Count(), days(5), at_least=1)
+        .sentence()
+        .startswith("count, at least 1 over the chargeback")
+    )
 
 
 @pytest.mark.parametrize("over", [minutes(5), hours(1), days(1), days(7), days(30), EVER])
@@ -69,4 +82,6 @@ def test_a_derived_feature_of_something_unknown_is_refused():
 
 
 def test_a_label_is_mature_when_its_window_has_closed_and_settled():
-    assert Label("rating", "review_id", Last("stars"), days(2), ahead=days(1), settles=hours(6)).matures == timedelta(days=3, hours=6)
+    assert Label("rating", "review_id", Last("stars"), days(2), ahead=days(1), settles=hours(6)).matures == timedelta(
+        days=3, hours=6
+    )

@@ -17,7 +17,14 @@ def test_a_file_name_that_could_leave_the_folder_is_refused(name):
         Bundle("fraud", {name: SHA}, {})
 
 
-@pytest.mark.parametrize("data", [{}, {"format": 2, "usecase": "x", "files": {}, "made_from": {}}, {"format": 1, "usecase": "x", "files": {}, "made_from": {}, "more": 1}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"format": 2, "usecase": "x", "files": {}, "made_from": {}},
+        {"format": 1, "usecase": "x", "files": {}, "made_from": {}, "more": 1},
+    ],
+)
 def test_another_format_is_refused(data):
     with pytest.raises(ValueError, match="format 1"):
         Bundle.from_dict(data)

@@ -16,7 +16,9 @@ def test_a_verdict_passes_only_with_every_required_finding_passing():
     assert Verdict("fraud", (FLOOR, replace(EDGE, status="fail")), ("floor", "better")).status == "fail"
 
 
-@pytest.mark.parametrize(("findings", "required"), [((), ()), ((FLOOR,), ("floor", "better")), ((FLOOR, FLOOR), ("floor",)), ((FLOOR,), ())])
+@pytest.mark.parametrize(
+    ("findings", "required"), [((), ()), ((FLOOR,), ("floor", "better")), ((FLOOR, FLOOR), ("floor",)), ((FLOOR,), ())]
+)
 def test_missing_or_extra_evidence_never_passes(findings, required):
     assert Verdict("fraud", findings, required).status == "unsure"
 

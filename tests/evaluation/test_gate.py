@@ -45,6 +45,27 @@ def test_a_reason_that_the_figures_contradict_does_not_count(fraud, gate, shop, 
     assert equal.upheld == ()
 
 
+def test_a_claim_to_be_smaller_that_is_not_true_promotes_nobody(fraud, gate, shop, given):
+    gate = replace(gate, inferior=0.03)
+    equal = given(shop(3, noise=(0.3, 0.3), rows=6000), reasons=("smaller",))
+    assert status(fraud, gate, replace(equal, champion_size_mb=2.0))[0] == "pass"
+    assert status(fraud, gate, replace(equal, champion_size_mb=0.5))[0] == "unsure"
+
+
+def test_a_model_as_good_as_the_baseline_is_not_better_than_it(fraud, gate, shop, given):
+    holdout = shop(5, noise=(0.8, 0.8))
+    finding = status(fraud, gate, given(holdout, baseline=holdout.champion))[1]["better than the baseline"]
+    assert finding.status == "unsure"
+    assert finding.low < 0 < finding.high
+
+
+def test_a_few_customers_are_no_evidence_however_many_rows_they_have(fraud, gate, shop, given):
+    holdout = shop(1, noise=(0.2, 2.0))
+    verdict, findings = status(fraud, gate, given(holdout, unit=np.arange(3000) % 12))
+    assert verdict == "unsure"
+    assert findings["floor"].status == findings["better: lower bound"].status == "unsure"
+
+
 def test_an_unknown_reason_is_refused(shop, given):
     with pytest.raises(ShelflifeError, match="no reason 'nicer'"):
         given(shop(1), reasons=("nicer",))

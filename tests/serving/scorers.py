@@ -2,6 +2,7 @@
 
 import ctypes
 import socket
+from pathlib import Path
 
 from little_shop import open_scorer
 
@@ -40,8 +41,7 @@ def execute(files):
 
 
 def write(files):
-    with open("left.txt", "wb") as file:
-        file.write(b"x")
+    Path("left.txt").write_bytes(b"x")
 
 
 def environment(files):

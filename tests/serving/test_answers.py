@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from little_shop import COST, DECLARED, LEVELS, NOW
 
-from pipelines.core.contract import Contract, Field
 from pipelines.core.clock import days
+from pipelines.core.contract import Contract, Field
 from pipelines.core.decision import Probability, Quantiles, Ranking
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.event import Event

@@ -55,30 +55,24 @@ def test_of_a_key_that_comes_twice_the_last_counts():
 
 
 VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(-5, 600_000), st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False),
-    st.sampled_from(["DE", "FR", "", "c1", "x" * 20, "x" * 21]), st.text(max_size=25), st.lists(st.text(max_size=3), max_size=2),
+    st.none(), st.booleans(), st.integers(-5, 600_000), st.integers(-(2**70), 2**70), st.text(max_size=25),
+    st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["DE", "FR", "", "c1", "x" * 20, "x" * 21]),
+    st.lists(st.text(max_size=3), max_size=2),
 )  # fmt: skip
 
 
 @given(st.fixed_dictionaries({}, optional={field.name: VALUES for field in PAYMENT.fields} | {"other": VALUES}))
 def test_the_typed_request_takes_what_the_contract_takes(body):
-    """A law: one contract, whoever checks it. An integer that only a float can hold is the one thing that JSON readers see apart."""
-    try:
-        body = json.loads(json.dumps(body))
-        body_is_text = json.dumps({"asks": [{"id": "p-1", **body}]}).encode()
-    except ValueError:
-        return
+    """A law: one contract, whoever checks it."""
     problems = PAYMENT.problems(Event("payment", "p-1", NOW, body), NOW)
+    assert taken(json.dumps({"asks": [{"id": "p-1", **body}]}).encode()) == (not problems), problems
+
+
+def taken(body):
     try:
-        ASKS.decode(body_is_text, NOW)
-        taken = True
-    except Refused as refused:
-        taken = False
-        assert refused.status in (400, 422)
-    if any("\ud800" <= c <= "\udfff" for value in body.values() if isinstance(value, str) for c in value):
-        assert not taken
-    else:
-        assert taken == (not problems), problems
+        return bool(ASKS.decode(body, NOW))
+    except Refused:
+        return False
 
 
 def test_lists_are_typed_too():
@@ -98,8 +92,8 @@ def test_an_id_is_plain(name):
 def test_a_refusal_never_repeats_what_came():
     secrets = ["s3cr3t", "4111111111111111"]
     bodies = [
-        ask(s3cr3t=1), ask(country="s3cr3t"), ask(card="s3cr3t" * 10), ask(amount_cents="s3cr3t"), ask(amount_cents=4111111111111111),
-        ask(id="s3cr3t s3cr3t"), ask(ts="s3cr3t"), ask(rate=4111111111111111),
+        ask(s3cr3t=1), ask(country="s3cr3t"), ask(card="s3cr3t" * 10), ask(amount_cents="s3cr3t"),
+        ask(amount_cents=4111111111111111), ask(id="s3cr3t s3cr3t"), ask(ts="s3cr3t"), ask(rate=4111111111111111),
     ]  # fmt: skip
     for body in bodies:
         with pytest.raises(Refused) as refused:
