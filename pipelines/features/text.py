@@ -39,6 +39,10 @@ class Vocabulary:
     def places(self) -> dict[str, int]:
         return {term: at for at, term in enumerate(self.terms)}
 
+    @cached_property
+    def _idf(self) -> np.ndarray:
+        return np.array(self.idf, dtype=np.float64)
+
     @staticmethod
     def fit(texts: Iterable[str | None], settings: TextSettings) -> Vocabulary:
         """The terms that occur in the most texts, at least `settings.least`; equal ones in string order."""
@@ -58,11 +62,12 @@ class Vocabulary:
         rows, columns, counts = [], [], []
         for row, text in enumerate(texts):
             found = Counter([places[gram] for gram in grams(text, self.ngrams) if gram in places])
-            rows += [row] * len(found)
-            columns += sorted(found)
-            counts += [found[column] for column in sorted(found)]
+            ordered = sorted(found)
+            rows += [row] * len(ordered)
+            columns += ordered
+            counts += [found[column] for column in ordered]
         row, column = np.array(rows, dtype=np.int64), np.array(columns, dtype=np.int64)
-        weight = (1 + np.log(np.array(counts, dtype=np.float64))) * np.array(self.idf)[column]
+        weight = (1 + np.log(np.array(counts, dtype=np.float64))) * self._idf[column]
         length = np.sqrt(np.bincount(row, weights=weight**2, minlength=len(texts)))
         return row, column, (weight / length[row]).astype(np.float32)
 

@@ -18,7 +18,6 @@ from pipelines.models.linear import LARGEST_LOG
 from pipelines.models.prepare import Prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     from pipelines.models.graph import Graph
 

@@ -151,9 +151,8 @@ def labelled(usecase: UseCase, rows: Rows) -> Any:
     from pipelines.evaluation import statistic
 
     levels = usecase.answers.levels if isinstance(usecase.answers, Quantiles) else ()
-    group = groups(usecase, rows)
-    card = rows["card"] if group is None and "card" in rows.columns else group
-    return statistic.labelled(rows["label"], rows[usecase.unit], group=card, ts=rows["ts"], levels=levels)
+    ask, card = groups(usecase, rows), rows.columns.get("card")
+    return statistic.labelled(rows["label"], rows[usecase.unit], ask=ask, card=card, ts=rows["ts"], levels=levels)
 
 
 def _choose(usecase: UseCase, fitted: Mapping[str, Fitted]) -> str:
