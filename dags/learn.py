@@ -22,9 +22,17 @@ OPENED = {"CASE": "{{ ti.xcom_pull(task_ids='open')['case'] }}", "RUN": "{{ ti.x
 
 def graph(stages: dict[str, Any]) -> dict[str, set[str]]:
     """The stages and which ones each follows, as DVC sees it: it depends on what another one makes, or on something within."""
-    made = {name(out): stage for stage, text in stages.items() for kind in ("outs", "metrics", "plots") for out in text.get(kind) or []}
+    made = {
+        name(out): stage
+        for stage, text in stages.items()
+        for kind in ("outs", "metrics", "plots")
+        for out in text.get(kind) or []
+    }
     needs = {stage: [name(dep) for dep in text.get("deps") or []] for stage, text in stages.items()}
-    return {stage: {maker for out, maker in made.items() if any(overlap(out, dep) for dep in deps)} - {stage} for stage, deps in needs.items()}
+    return {
+        stage: {maker for out, maker in made.items() if any(overlap(out, dep) for dep in deps)} - {stage}
+        for stage, deps in needs.items()
+    }
 
 
 def name(entry: Any) -> str:
@@ -68,18 +76,27 @@ def status_of(ti: Any) -> str:
     return "declined" if answer and "Approve" not in answer["chosen_options"] else "refused"
 
 
-with DAG(
-    "learn",
-    description="Learns one use case as of one moment, judges it against the champion, and promotes it if that is right",
-    schedule=PartitionedAssetTimetable(assets=LEARN_DUE),
-    max_active_runs=16,  # one run per use case is the store's lease, not a flag here: a run that waits for a person must not block others
-    default_args={"pool": "default_pool", **RETRY},
-    params={"key": Param("", type="string", pattern=f"^({KEY})?$", description="case@as_of, when it is not started by a partition")},
-    user_defined_macros={f.__name__: f for f in (name_of, link_of, approver_of, status_of)},
-    tags=["shelflife"],
-    doc_md=__doc__,
-) as dag:
-    asked = {"KEY": "{{ dag_run.partition_key or params.key }}", "RUN": "{{ name_of(dag_run.partition_key or params.key, run_id) }}"}
+with (
+    DAG(
+        "learn",
+        description="Learns one use case as of one moment, judges it against the champion, and promotes it if that is right",
+        schedule=PartitionedAssetTimetable(assets=LEARN_DUE),
+        max_active_runs=16,  # one run per use case is the store's lease, not a flag here: a run that waits for a person must not block others
+        default_args={"pool": "default_pool", **RETRY},
+        params={
+            "key": Param(
+                "", type="string", pattern=f"^({KEY})?$", description="case@as_of, when it is not started by a partition"
+            )
+        },
+        user_defined_macros={f.__name__: f for f in (name_of, link_of, approver_of, status_of)},
+        tags=["shelflife"],
+        doc_md=__doc__,
+    ) as dag
+):
+    asked = {
+        "KEY": "{{ dag_run.partition_key or params.key }}",
+        "RUN": "{{ name_of(dag_run.partition_key or params.key, run_id) }}",
+    }
     opened = verb("open", 'learn open --run "$RUN" --json -- "$KEY"', env=asked)
     edges = graph(read("dvc.yaml")["stages"])
     stages = {
@@ -108,15 +125,18 @@ with DAG(
             return "close"
         return "ask" if run["risk"] == "high" else "promote"
 
-    asking = verb("ask", 'learn ask --run "$RUN" --link "$LINK" --json -- "$CASE"', env={**OPENED, "LINK": "{{ link_of(run_id) }}"})
-    approval = ApprovalOperator(
+    asking = verb(
+        "ask", 'learn ask --run "$RUN" --link "$LINK" --json -- "$CASE"', env={**OPENED, "LINK": "{{ link_of(run_id) }}"}
+    )
+    approve = ApprovalOperator(
         task_id="approve",
         subject="May {{ ti.xcom_pull(task_ids='open')['case'] }} answer with the release of {{ ti.xcom_pull(task_ids='open')['as_of'] }}?",
         body="```text\n{{ ti.xcom_pull(task_ids='record')['why'] }}\n```",
         response_timeout=PATIENCE,
         defaults="Reject",
         params={"comment": Param("", type="string", title="Why")},
-        assigned_users=[{"id": who, "name": who} for who in os.environ.get("SHELFLIFE_APPROVERS", "").split(",") if who] or None,
+        assigned_users=[{"id": who, "name": who} for who in os.environ.get("SHELFLIFE_APPROVERS", "").split(",") if who]
+        or None,
         **RETRY,
     )
     promotion = verb(
@@ -132,8 +152,10 @@ with DAG(
         trigger_rule="none_failed_min_one_success",
     )
     # A second leaf, beside close: where anything failed, close cannot run, and that makes the run a failed one.
-    crashed = verb("crashed", 'learn close --run "$RUN" --status crashed --json -- "$KEY"', env=asked, trigger_rule="one_failed")
+    crashed = verb(
+        "crashed", 'learn close --run "$RUN" --status crashed --json -- "$KEY"', env=asked, trigger_rule="one_failed"
+    )
 
     decision = decide(opened.output, recorded.output)
     decision >> [asking, promotion, closing]
-    asking >> approval >> promotion >> [closing, crashed]
+    asking >> approve >> promotion >> [closing, crashed]

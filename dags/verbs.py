@@ -26,7 +26,9 @@ RETRY = {
 }
 
 
-def verb(task_id: str, words: str, *, minutes: float = 30, env: Mapping[str, str] | None = None, **options: Any) -> BashOperator:
+def verb(
+    task_id: str, words: str, *, minutes: float = 30, env: Mapping[str, str] | None = None, **options: Any
+) -> BashOperator:
     """A task that runs one verb and hands on its JSON result.
 
     Values that come from outside reach the shell only as environment variables (`env`, templated), never as its text.

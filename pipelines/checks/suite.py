@@ -95,10 +95,11 @@ def schema(contract: Contract) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}}]
     required = ["id", "ts", *(f.name for f in contract.fields if f.required)]
     rows += [{"type": "expect_column_values_to_not_be_null", "kwargs": {"column": name}} for name in required]
-    return rows + [row for f in contract.fields if f.type != "strings" for row in _values(f)]
+    return rows + [row for f in contract.fields for row in _values(f)]
 
 
 def _values(f: Field) -> list[dict[str, Any]]:
+    """The field's choices and bounds; a list is looked at by its length."""
     rows = []
     if f.choices:
         rows.append({"type": "expect_column_values_to_be_in_set", "kwargs": {"column": f.name, "value_set": list(f.choices)}})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.core.decision import Quantiles, Ranking
-from pipelines.core.errors import ShelflifeError
+from pipelines.core.errors import NotDecidable, ShelflifeError
 from pipelines.core.usecase import UseCase
 from pipelines.core.verdict import Finding
 from pipelines.evaluation.statistic import Array, Labelled, labelled
@@ -75,6 +75,8 @@ class Holdout:
 
     @staticmethod
     def of(case: UseCase, evidence: Evidence) -> Holdout:
+        if evidence.challenger is None or evidence.baseline is None:
+            raise NotDecidable("wanted the scores of the challenger and of the trivial baseline; score both on the holdout")
         labels = np.asarray(evidence.labels, float)
         given = {"challenger": evidence.challenger, "champion": evidence.champion, "baseline": evidence.baseline}
         scores = {who: np.asarray(score, float) for who, score in given.items() if score is not None}

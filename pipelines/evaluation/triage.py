@@ -61,9 +61,10 @@ def triage(looks: Sequence[Sequence[Finding]], monitor: Monitor) -> Diagnosis:
 def _unknown(channel: dict[str, list[Finding]], moved: list[Finding]) -> tuple[str, ...]:
     """What keeps the question open: a channel that is not there, or a finding that could not be made.
 
-    A feature without values decides nothing by itself where others speak; labels, volume and nulls must be known.
+    A feature without values decides nothing by itself where others speak, and a use case may read prose alone, whose drift
+    shows in the predictions; labels, volume and nulls must be known.
     """
-    missing = tuple(f"Nothing is known about {name}." for name, found in channel.items() if not found)
+    missing = tuple(f"Nothing is known about {name}." for name, found in channel.items() if not found and name != "features")
     needed = [*channel["quality"], *channel["performance"]]
     for name in ("features", "predictions"):
         if channel[name] and all(f.status == "unsure" for f in channel[name]) and not moved:

@@ -155,4 +155,10 @@ def _table(case: UseCase, asked: pa.Table, columns: Mapping[str, Any], labels: M
     carried = [name for name in case.carried if name in asked.column_names]
     first = {"ask": asked["id"], "ts": asked["ts"]}
     first |= {"candidate": asked["candidate"]} if "candidate" in asked.column_names else {}
-    return pa.table({**first, **{name: asked[name] for name in carried}, **columns, **labels})
+    cells = {**first, **{name: asked[name] for name in carried}, **columns, **labels}
+    return pa.table({name: _nullable(values) for name, values in cells.items()})
+
+
+def _nullable(values: Any) -> Any:
+    """On disk a null is a null; read back as numpy it is NaN again."""
+    return pa.array(values, from_pandas=True) if isinstance(values, np.ndarray) else values

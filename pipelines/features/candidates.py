@@ -127,26 +127,35 @@ class Index:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _expand(self, items: Sequence[Any], trails: Sequence[Any], answers: Ranking, first: int) -> dict[str, np.ndarray]:
-        session, names = self._sessions(items, trails)
-        width = max(len(names), 1)
+        session, strangers = self._sessions(items, trails)
+        width = len(self.items) + len(strangers)
         near = self._near(session, width)
         seen, count, last, oldest = _seen(session, width)
         asks = len(items)
         popular = (np.arange(asks, dtype=np.int64)[:, None] * width + self.popular[None, : answers.popular]).ravel()
         pair = np.unique(np.concatenate([seen, near.best(answers.neighbours, width), popular]))
         ask, code = pair // width, pair % width
-        columns: dict[str, np.ndarray] = {"ask": ask + first, "candidate": names[code]}
+        columns: dict[str, np.ndarray] = {"ask": ask + first, "candidate": self._names(code, strangers)}
         columns |= _session_features(pair, seen, count, last, oldest, session, ask)
         columns |= self._item_features(pair, code, near)
         return columns | {"reason": _reasons(columns)}
 
     def _sessions(self, items: Sequence[Any], trails: Sequence[Any]) -> tuple[_Views, np.ndarray]:
-        """The asks' sessions as codes; items that the index has never seen get codes after its own."""
-        code = dict(self.codes)
+        """The asks' sessions as codes, and the items the index has never seen: their codes come after its own."""
+        code: dict[str, int] = {}
         for name in (name for trail, item in zip(trails, items, strict=True) for name in (*_list(trail), item) if name is not None):
-            code.setdefault(name, len(code))
-        names = np.array(list(code), dtype=object)
-        return _flatten(items, trails, code), names
+            if name not in code:
+                code[name] = self.codes.get(name, -1)
+        strangers = [name for name, at in code.items() if at < 0]
+        code |= {name: len(self.items) + n for n, name in enumerate(strangers)}
+        return _flatten(items, trails, code), np.array(strangers, dtype=object)
+
+    def _names(self, code: np.ndarray, strangers: np.ndarray) -> np.ndarray:
+        names = np.empty(len(code), dtype=object)
+        known = code < len(self.items)
+        names[known] = self.items[code[known]]
+        names[~known] = strangers[code[~known] - len(self.items)]
+        return names
 
     def _near(self, session: _Views, width: int) -> _Near:
         """What was viewed together with the latest views, summed over them by 1 / (1 + steps back)."""

@@ -76,7 +76,8 @@ def _suspect(contract: Contract, events: pa.Table, now: int) -> np.ndarray:
     import pyarrow.compute as pc
 
     ids = pc.match_substring_regex(events["id"], f"^{ID.pattern}$")
-    good = pc.and_(pc.fill_null(ids, False), pc.fill_null(pc.and_(pc.greater_equal(events["ts"], 0), pc.less_equal(events["ts"], now + micros(FUTURE))), False))
+    times = pc.and_(pc.greater_equal(events["ts"], 0), pc.less_equal(events["ts"], now + micros(FUTURE)))
+    good = pc.and_(pc.fill_null(ids, False), pc.fill_null(times, False))
     for field in contract.fields:
         good = pc.and_(good, pc.fill_null(_keeps(field, events[field.name]), not field.required))
     return ~np.asarray(good)

@@ -91,10 +91,14 @@ class Settings:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8080, help="the web UI's port on 127.0.0.1 (default 8080)")
-    parser.add_argument("--database", metavar="URL", help="such as postgresql+psycopg2://airflow@localhost/airflow; SQLite by default")
+    parser.add_argument(
+        "--database", metavar="URL", help="such as postgresql+psycopg2://airflow@localhost/airflow; SQLite by default"
+    )
     parser.add_argument("--parallelism", type=int, default=4, help="how many tasks run at once (default 4)")
     parser.add_argument("--users", default="admin:admin", help="name:role, with commas; roles are admin, op, user, viewer")
-    parser.add_argument("--active", default="learn,monitor,calendar", help="DAGs that are switched on, with commas; the others stay paused")
+    parser.add_argument(
+        "--active", default="learn,monitor,calendar", help="DAGs that are switched on, with commas; the others stay paused"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -105,7 +109,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     )  # fmt: skip
     with _interrupted_by_sigterm(), started(settings) as services:
         names = ", ".join(name for name, _ in settings.users)
-        print(f"Airflow is up at {settings.address} (users {names}; passwords in {settings.passwords_file}). Ctrl-C stops it.", flush=True)
+        print(
+            f"Airflow is up at {settings.address} (users {names}; passwords in {settings.passwords_file}). Ctrl-C stops it.",
+            flush=True,
+        )
         try:
             services.watch()
         except KeyboardInterrupt:
@@ -170,7 +177,11 @@ def started(settings: Settings) -> Iterator[Services]:
 def environment(settings: Settings) -> dict[str, str]:
     """What every part of Airflow is started with. Secrets are made once per home and kept in files of mode 0600."""
     _make_passwords(settings)
-    keep = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW") and name != "PYTHONDONTWRITEBYTECODE"}
+    keep = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("AIRFLOW") and name != "PYTHONDONTWRITEBYTECODE"
+    }
     cores = os.cpu_count() or 1
     threads = str(max(1, cores // settings.parallelism))
     secret = _secrets(settings.folder / "secrets.json")
@@ -226,7 +237,9 @@ def _migrate(settings: Settings, env: dict[str, str]) -> None:
     with (logs / "migrate.log").open("wb") as log:
         status = end_or_wait([*_program(), "db", "migrate"], settings.folder, env, log)
     if status:
-        raise ShelflifeError(f"airflow db migrate failed: {_tail(logs / 'migrate.log')}; see {logs / 'migrate.log'}, or give another --database")
+        raise ShelflifeError(
+            f"airflow db migrate failed: {_tail(logs / 'migrate.log')}; see {logs / 'migrate.log'}, or give another --database"
+        )
 
 
 def end_or_wait(command: Sequence[str], cwd: Path, env: dict[str, str], log: Any) -> int:
@@ -260,7 +273,11 @@ def _switch_on(settings: Settings) -> None:
     pools = {pool["name"] for pool in api.call("GET", "/pools")["pools"]}
     if POOL not in pools:
         api.call("POST", "/pools", {"name": POOL, "slots": 1, "description": "models are trained one at a time"})
-    api.until(lambda: set(settings.active) <= set(api.dags()) or api.import_errors(), PATIENCE, lambda: f"the DAGs {settings.active} were read")
+    api.until(
+        lambda: set(settings.active) <= set(api.dags()) or api.import_errors(),
+        PATIENCE,
+        lambda: f"the DAGs {settings.active} were read",
+    )
     if errors := api.import_errors():
         raise ShelflifeError(f"a DAG cannot be read: {errors[0].strip().splitlines()[-1]}")
     for dag, paused in api.dags().items():
@@ -288,7 +305,11 @@ def _secrets(path: Path) -> dict[str, str]:
     """The keys of this Airflow: made once, so that a restart keeps sessions and stored connections readable."""
     known = _read_json(path)
     if not known:
-        known = {"api": secrets.token_hex(32), "jwt": secrets.token_hex(32), "fernet": urlsafe_b64encode(secrets.token_bytes(32)).decode()}
+        known = {
+            "api": secrets.token_hex(32),
+            "jwt": secrets.token_hex(32),
+            "fernet": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        }
         _write_secret(path, known)
     return known
 

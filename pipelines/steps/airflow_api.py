@@ -111,7 +111,9 @@ class AirflowApi:
 
     def wait(self, dag: str, run: str, timeout: float) -> str:
         """Wait until a run is over; its state, success or failed. Raises ShelflifeError, naming the open tasks, when it takes longer."""
-        return str(self.until(lambda: self._over(dag, run), timeout, lambda: f"the run {run} of {dag} ended; {self.tasks(dag, run)}"))
+        return str(
+            self.until(lambda: self._over(dag, run), timeout, lambda: f"the run {run} of {dag} ended; {self.tasks(dag, run)}")
+        )
 
     def wait_for_approval(self, dag: str, run: str, timeout: float) -> str:
         """Wait until a task of the run waits for a person; the task. Raises ShelflifeError if the run ends without asking."""
@@ -126,7 +128,13 @@ class AirflowApi:
 
     def wait_for_run(self, dag: str, key: str, timeout: float) -> str:
         """Wait until a run of this partition key exists; the id of the newest."""
-        return str(self.until(lambda: next((r["dag_run_id"] for r in self.runs(dag, key=key)), None), timeout, lambda: f"a run of {dag} for {key}"))
+        return str(
+            self.until(
+                lambda: next((r["dag_run_id"] for r in self.runs(dag, key=key)), None),
+                timeout,
+                lambda: f"a run of {dag} for {key}",
+            )
+        )
 
     def until(self, look: Callable[[], Any], timeout: float, wanted: Callable[[], str], pause: float = 0.5) -> Any:
         """Look until there is something to see; it. Raises ShelflifeError, saying what was wanted, after `timeout` seconds."""
@@ -143,14 +151,18 @@ class AirflowApi:
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = Request(self.address + path, data=data, method=method, headers={"Content-Type": "application/json", **headers})  # noqa: S310
+        request = Request(
+            self.address + path, data=data, method=method, headers={"Content-Type": "application/json", **headers}
+        )
         try:
-            with urlopen(request, timeout=self.patience) as answer:  # noqa: S310
+            with urlopen(request, timeout=self.patience) as answer:
                 text = answer.read()
         except HTTPError as error:
             raise ShelflifeError(f"Airflow said {error.code} {_reason(error)} to {method} {path}") from None
         except (URLError, OSError) as error:
-            raise ShelflifeError(f"Airflow does not answer at {self.address} ({getattr(error, 'reason', error)}); is it up? shelflife airflow") from None
+            raise ShelflifeError(
+                f"Airflow does not answer at {self.address} ({getattr(error, 'reason', error)}); is it up? shelflife airflow"
+            ) from None
         return json.loads(text) if text else None
 
 

@@ -28,8 +28,15 @@ KEPT = 2
 STATUSES = ("promoted", "rejected", "inconclusive", "declined", "refused", "backfilled", "crashed")
 BUSY = 99
 """The exit status that Airflow takes as "skip": another run of this use case is in flight."""
-ENDINGS: dict[str, Literal["promoted", "rejected", "crashed"]] = {"promoted": "promoted", "declined": "rejected", "refused": "rejected", "crashed": "crashed"}
-"""What the controller's journal hears of an ending; a challenger that its verdict rejected has ended with the verdict."""
+ENDINGS: dict[str, tuple[Literal["promoted", "rejected", "crashed"], Literal["unsure"] | None]] = {
+    "promoted": ("promoted", None),
+    "rejected": ("rejected", None),
+    "declined": ("rejected", None),
+    "inconclusive": ("rejected", "unsure"),
+    "refused": ("rejected", "unsure"),
+    "crashed": ("crashed", None),
+}
+"""What the controller's journal hears of an ending, and how sure it is; nothing new where the verdict ended the run already."""
 WORDS = {
     "rejected": "the challenger was rejected; the champion keeps answering",
     "inconclusive": "the evidence does not decide; the champion keeps answering",
@@ -41,11 +48,15 @@ WORDS = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    moment = _action(actions, "moment", "write the moment of a use case into this checkout, to reproduce or try things on a laptop")
+    moment = _action(
+        actions, "moment", "write the moment of a use case into this checkout, to reproduce or try things on a laptop"
+    )
     moment.add_argument("--as-of", help="the instant, such as 2025-05-26; the last closed day by default")
     opening = _action(actions, "open", "begin a run: its moment, its worktree, its lease on the use case")
     opening.add_argument("--as-of", help="the instant, unless the key says it; the last closed day by default")
-    opening.add_argument("--backfill", action="store_true", help="compute what was known then; promote, mail and change nothing")
+    opening.add_argument(
+        "--backfill", action="store_true", help="compute what was known then; promote, mail and change nothing"
+    )
     stage = _action(actions, "stage", "run one stage of dvc.yaml in this worktree")
     stage.add_argument("--stage", required=True, help="a stage of dvc.yaml, such as train")
     _action(actions, "record", "commit what the run found")
@@ -53,14 +64,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     ask.add_argument("--link", default="", help="where they answer")
     close = _action(actions, "close", "end a run, free its use case, remove old worktrees")
     close.add_argument("--status", required=True, choices=STATUSES)
-    for action in (opening, _action(actions, "list", "the runs there are"), *(actions.choices[name] for name in ("record", "ask", "close"))):
+    for action in (
+        opening,
+        _action(actions, "list", "the runs there are"),
+        *(actions.choices[name] for name in ("record", "ask", "close")),
+    ):
         action.add_argument("--run", metavar="ID", required=action is not actions.choices["list"], help="the run's id")
 
 
 def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
     action: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the result as JSON")
-    action.add_argument("case", nargs="?" if name == "list" else None, help="a use case, or a key such as fraud@2025-05-26T00:00:00Z")
+    action.add_argument(
+        "case", nargs="?" if name == "list" else None, help="a use case, or a key such as fraud@2025-05-26T00:00:00Z"
+    )
     return action
 
 
@@ -76,7 +93,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.action == "moment":
         return moment_here(workspace, home, key.case, _as_of(args, key))
     if args.action == "open":
-        return open_run(workspace, home, runs, key.case, args.run, as_of=_as_of(args, key), backfill=args.backfill or key.backfill)
+        return open_run(
+            workspace, home, runs, key.case, args.run, as_of=_as_of(args, key), backfill=args.backfill or key.backfill
+        )
     if args.action == "record":
         return record(workspace, home, runs, key.case, args.run)
     if args.action == "ask":
@@ -117,7 +136,9 @@ def open_run(
             return {"text": busy, "status": "busy", "exit": BUSY}
         if not backfill and (obstacle := _obstacle(workspace, home, case, name, now)):
             return {"text": f"{case} does not learn now: {obstacle}", "status": "held", "exit": BUSY}
-        begun = Run(case, name, at, backfill, runs.deployed(), now, lease=0 if backfill else home.runs.lease(case, name, now, LEASE))
+        begun = Run(
+            case, name, at, backfill, runs.deployed(), now, lease=0 if backfill else home.runs.lease(case, name, now, LEASE)
+        )
         tree = runs.add(begun)
         if not runs.ref(begun.ref):
             moment = moment_of(workspace, home, usecase, begun)
@@ -135,7 +156,9 @@ def moment_of(workspace: Workspace, home: Home, usecase: UseCase, run: Run) -> M
     looks = releases.looks(case, holdout) if run.backfill else releases.open_holdout(case, holdout, run.run, run.opened)
     held = home.quarantine.held(usecase.kinds)
     champion = _champion_then(home, case, at) if run.backfill else _champion_now(home, case)
-    return Moment(case, at, home.landing.digest(usecase.kinds, at, held), champion, holdout, looks, opens_holdout=not run.backfill)
+    return Moment(
+        case, at, home.landing.digest(usecase.kinds, at, held), champion, holdout, looks, opens_holdout=not run.backfill
+    )
 
 
 def holdout_of(workspace: Workspace, usecase: UseCase, as_of: int) -> str:
@@ -204,10 +227,13 @@ def close(workspace: Workspace, home: Home, runs: Runs, key: Key, name: str, sta
         pruned = runs.prune(KEPT)
     if not backfill:
         if status in ENDINGS:
-            note(workspace, home, case, Entry(ENDINGS[status], now, name, verdict="unsure" if status == "refused" else None))
+            ending, sure = ENDINGS[status]
+            note(workspace, home, case, Entry(ending, now, name, verdict=sure))
         home.runs.free(case, name)
     if status in WORDS and not backfill:
-        _mail(workspace, home, f"closed:{case}:{name}", f"[shelflife] {case}: {WORDS[status]}", _story(runs, case, name, status))
+        _mail(
+            workspace, home, f"closed:{case}:{name}", f"[shelflife] {case}: {WORDS[status]}", _story(runs, case, name, status)
+        )
     return {"text": f"{case}-{name} is {status}", "status": status, "pruned": pruned}
 
 
@@ -235,7 +261,9 @@ def _closed(home: Home, as_of: int | None, now: int) -> int:
     home.landing.land(home.log, CONTRACTS, until=now)
     closed = home.landing.closed_until()
     if as_of is not None and as_of > closed:
-        raise ShelflifeError(f"the log is closed up to {iso(closed)}, got {iso(as_of)}; choose an earlier moment, or wait until the day is over")
+        raise ShelflifeError(
+            f"the log is closed up to {iso(closed)}, got {iso(as_of)}; choose an earlier moment, or wait until the day is over"
+        )
     return closed if as_of is None else as_of
 
 
@@ -310,7 +338,10 @@ def _mail(workspace: Workspace, home: Home, key: str, subject: str, text: str) -
 def _story(runs: Runs, case: str, name: str, status: str) -> str:
     """What the closing mail says: what happened, on which evidence, and where to look."""
     found = runs.find(case, name)
-    lines = [f"{case}: {WORDS[status]}.", f"Run {name}" + (f" as of {day_of(found.as_of)}, kept in {found.ref}." if found else " did not begin.")]
+    lines = [
+        f"{case}: {WORDS[status]}.",
+        f"Run {name}" + (f" as of {day_of(found.as_of)}, kept in {found.ref}." if found else " did not begin."),
+    ]
     try:
         lines += ["", _plain(_verdict(runs.worktree(case, name), case).why())]
     except ShelflifeError:

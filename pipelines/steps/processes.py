@@ -21,12 +21,17 @@ PR_SET_PDEATHSIG = 1
 
 
 def start(
-    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: IO[bytes] | None = None, on_death: int = signal.SIGKILL
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    output: IO[bytes] | None = None,
+    on_death: int = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
     """Start the command as the leader of its own session; where the kernel can (Linux), it gets `on_death` when we die."""
     return subprocess.Popen(
         list(command), cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT if output else None,
-        start_new_session=True, preexec_fn=partial(die_with_parent, on_death, os.getpid()),
+        start_new_session=True, preexec_fn=partial(die_with_parent, on_death, os.getpid()),  # noqa: PLW1509  one system call, no lock taken
     )  # fmt: skip
 
 
@@ -86,7 +91,9 @@ def locked(path: Path, *, patience: float = 0.0, whose: str = "another process")
     with path.open("a") as file:
         while not _try_lock(file):
             if time.monotonic() >= deadline:
-                raise ShelflifeError(f"{whose} is at work ({path} is locked); wait until it has finished, or end it, and run this again")
+                raise ShelflifeError(
+                    f"{whose} is at work ({path} is locked); wait until it has finished, or end it, and run this again"
+                )
             time.sleep(0.05)
         yield
 

@@ -54,7 +54,9 @@ def own_code(tree: Path) -> None:
 
     source = Path(pipelines.__file__).resolve()
     if not source.is_relative_to(tree.resolve()):
-        raise ShelflifeError(f"wanted the code of {tree}, got {source}; run it as python -m pipelines with the worktree as current folder")
+        raise ShelflifeError(
+            f"wanted the code of {tree}, got {source}; run it as python -m pipelines with the worktree as current folder"
+        )
 
 
 def _broken(path: Path) -> bool:

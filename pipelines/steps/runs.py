@@ -22,7 +22,9 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.steps.processes import end_leftovers, locked
 from pipelines.steps.reproduce import TAG, environment
 
-KEY = re.compile(r"(?P<case>[a-z][a-z0-9]{1,30})(?:@(?P<as_of>\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z)(?:@(?P<run>[a-z0-9][a-z0-9-]{0,40}))?)?")
+KEY = re.compile(
+    r"(?P<case>[a-z][a-z0-9]{1,30})(?:@(?P<as_of>\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z)(?:@(?P<run>[a-z0-9][a-z0-9-]{0,40}))?)?"
+)
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 BACKFILL = "backfill"
 
@@ -175,7 +177,9 @@ class Runs:
             cwd=tree, env=environment(self.home, tree), capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
-            raise ShelflifeError(f"dvc push of {run.case}-{run.run} failed: {_last(done.stderr)}; mend the remote (dvc remote list) and run it again")
+            raise ShelflifeError(
+                f"dvc push of {run.case}-{run.run} failed: {_last(done.stderr)}; mend the remote (dvc remote list) and run it again"
+            )
 
     def prune(self, keep: int) -> list[str]:
         """Remove closed worktrees, all but the newest `keep` of each use case. Their commits stay in their refs."""
@@ -200,7 +204,14 @@ class Runs:
 
 def git(folder: Path, *words: str) -> str:
     """What git says. Nobody's hooks, signing key or name play a part. Raises ShelflifeError with git's last line."""
-    settings = ("user.name=Shelflife", "user.email=shelflife@localhost", "commit.gpgsign=false", "tag.gpgsign=false", "core.hooksPath=/dev/null", "gc.auto=0")
+    settings = (
+        "user.name=Shelflife",
+        "user.email=shelflife@localhost",
+        "commit.gpgsign=false",
+        "tag.gpgsign=false",
+        "core.hooksPath=/dev/null",
+        "gc.auto=0",
+    )
     options = [word for setting in settings for word in ("-c", setting)]
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
@@ -222,7 +233,12 @@ def small_outputs(root: Path, case: str) -> list[str]:
     found = ["dvc.lock", f"moments/{case}.yaml"]
     for stage in stages(root).values():
         entries = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get(kind) or [] if isinstance(entry, dict)]
-        found += [path.replace("${item.case}", case) for entry in entries for path, options in entry.items() if options.get("cache") is False]
+        found += [
+            path.replace("${item.case}", case)
+            for entry in entries
+            for path, options in entry.items()
+            if options.get("cache") is False
+        ]
     return [path for path in found if (root / path).exists()]
 
 

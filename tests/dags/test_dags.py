@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import os
 import re
 import subprocess
 import sys
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -63,7 +61,8 @@ def test_dag_files_import_airflow_yaml_and_the_standard_library_only():
 
 
 def test_no_heavy_library_is_loaded_by_reading_the_dags(tmp_path):
-    code = f"import sys; sys.path.append({str(HERE / 'dags')!r}); import learn; print(sorted({{'pandas', 'sklearn', 'tensorflow', 'dvc', 'pipelines'}} & set(sys.modules)))"
+    heavy = {"pandas", "sklearn", "tensorflow", "dvc", "pipelines"}
+    code = f"import sys; sys.path.append({str(HERE / 'dags')!r}); import learn; print(sorted({heavy} & set(sys.modules)))"
     env = {**os.environ, "AIRFLOW_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=env, cwd="/", capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
@@ -75,7 +74,9 @@ def test_the_stages_and_their_order_are_those_of_dvcs_own_graph(learn):
     graph = Repo(str(HERE)).index.graph
     dvc = {(before.addressing.split("@")[0], stage.addressing.split("@")[0]) for stage, before in graph.edges}
     stages = {stage.addressing.split("@")[0] for stage in graph.nodes}
-    airflow = {(task.task_id, after) for task in learn.tasks for after in task.downstream_task_ids if {task.task_id, after} <= stages}
+    airflow = {
+        (task.task_id, after) for task in learn.tasks for after in task.downstream_task_ids if {task.task_id, after} <= stages
+    }
     assert stages <= set(learn.task_ids)
     assert airflow == {edge for edge in dvc if edge[0] != edge[1]}
 
@@ -153,7 +154,9 @@ def test_silence_is_no_promotion(learn):
 def test_the_mails_link_leads_to_the_question(learn, monkeypatch):
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://127.0.0.1:8080/")
     link = learn.user_defined_macros["link_of"]("asset__2025-05-26T00:00:00+00:00")
-    assert link == "http://127.0.0.1:8080/dags/learn/runs/asset__2025-05-26T00%3A00%3A00%2B00%3A00/tasks/approve/required_actions"
+    assert (
+        link == "http://127.0.0.1:8080/dags/learn/runs/asset__2025-05-26T00%3A00%3A00%2B00%3A00/tasks/approve/required_actions"
+    )
 
 
 def test_a_run_has_one_name_however_often_its_tasks_are_tried(learn):
@@ -174,7 +177,9 @@ def test_no_template_reaches_the_text_of_a_shell_command(bag):
         assert "{{" not in task.bash_command
         assert "{%" not in task.bash_command
         assert "dag_run.conf" not in str(task.env)
-        assert all(f'"${name}"' in task.bash_command for name in re.findall(r"\$([A-Z]+)", task.bash_command)), task.bash_command
+        assert all(f'"${name}"' in task.bash_command for name in re.findall(r"\$([A-Z]+)", task.bash_command)), (
+            task.bash_command
+        )
 
 
 def test_stages_run_in_the_worktree_and_verbs_in_the_deployed_project(learn):
@@ -202,7 +207,11 @@ def test_retries_timeouts_pools_and_run_limits_are_all_set(bag):
 
 def test_only_the_calendar_ticks_by_itself_or_is_backfilled_and_learn_waits_for_partitions(bag):
     kinds = {name: type(dag.timetable).__name__ for name, dag in bag.dags.items()}
-    assert kinds == {"calendar": "CronTriggerTimetable", "monitor": "CronTriggerTimetable", "learn": "PartitionedAssetTimetable"}
+    assert kinds == {
+        "calendar": "CronTriggerTimetable",
+        "monitor": "CronTriggerTimetable",
+        "learn": "PartitionedAssetTimetable",
+    }
 
 
 @given(st.text(alphabet="abz019@-:TZ;$`|& \n'\"", max_size=50))
@@ -215,7 +224,9 @@ def test_what_is_not_a_key_is_never_emitted(text):
 def constant(name):
     """A constant of dags/verbs.py, read without importing Airflow."""
     tree = ast.parse((HERE / "dags/verbs.py").read_text())
-    return next(ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == name)
+    return next(
+        ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == name
+    )
 
 
 def test_the_dags_and_the_command_line_agree_on_what_a_key_is():

@@ -19,8 +19,15 @@ MODELS = (Model("dummy", print, "dummy"), Model("baseline", print, "baseline"))
 PAYMENT = Contract(
     "payment", "A payment.", (Field("payment_id", "string"), Field("customer", "string", key=True), Field("amount_cents", "cents"), Field("country", "string")), days(1),
 )  # fmt: skip
-STOCK = Contract("stock", "An item at the start of a day.", (Field("item", "string", key=True), Field("price_cents", "cents")), days(1))
-VIEW = Contract("view", "A view.", (Field("session", "string", key=True), Field("item", "string", key=True), Field("trail", "strings")), days(1))
+STOCK = Contract(
+    "stock", "An item at the start of a day.", (Field("item", "string", key=True), Field("price_cents", "cents")), days(1)
+)
+VIEW = Contract(
+    "view",
+    "A view.",
+    (Field("session", "string", key=True), Field("item", "string", key=True), Field("trail", "strings")),
+    days(1),
+)
 PARITY = Finding("parity", "pass", 1e-7, "at most 1e-5")
 
 
@@ -29,14 +36,27 @@ def fraud():
     label = Label("chargeback", "payment_id", Count(), days(5), at_least=1)
     cost = CostMatrix("amount_cents", 1500, 300)
     metrics = ("roc_auc", "average_precision")
-    return UseCase("fraud", "?", PAYMENT, label, Probability(cost), features(given=("amount_cents",)), MODELS, metrics, "customer", ("country",))
+    return UseCase(
+        "fraud",
+        "?",
+        PAYMENT,
+        label,
+        Probability(cost),
+        features(given=("amount_cents",)),
+        MODELS,
+        metrics,
+        "customer",
+        ("country",),
+    )
 
 
 @pytest.fixture
 def demand():
     label = Label("sale", "item", Sum("quantity"), days(7))
     answers = Quantiles((0.1, 0.5, 0.75, 0.9), Newsvendor("price_cents", 0.375, 0.125))
-    return UseCase("demand", "?", STOCK, label, answers, features(given=("price_cents",)), MODELS, ("pinball", "wape", "coverage"), "item")
+    return UseCase(
+        "demand", "?", STOCK, label, answers, features(given=("price_cents",)), MODELS, ("pinball", "wape", "coverage"), "item"
+    )
 
 
 @pytest.fixture
@@ -48,7 +68,18 @@ def recommend():
 
 @pytest.fixture
 def gate():
-    return Gate(margin=0.0, inferior=0.01, floor=0.6, slice_harm=0.1, calibration=0.05, churn=0.2, latency_ms=20, size_mb=20, min_rows=500, min_positives=30)
+    return Gate(
+        margin=0.0,
+        inferior=0.01,
+        floor=0.6,
+        slice_harm=0.1,
+        calibration=0.05,
+        churn=0.2,
+        latency_ms=20,
+        size_mb=20,
+        min_rows=500,
+        min_positives=30,
+    )
 
 
 @pytest.fixture

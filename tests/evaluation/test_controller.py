@@ -188,13 +188,17 @@ def test_an_entry_that_cannot_be_is_refused(bad):
 def test_the_same_journal_and_event_give_the_same_decision():
     world = World()
     world.learn("a", DAY)
-    assert decide(world.journal, trigger("b", 9 * DAY), PARAMS, 9 * DAY) == decide(world.journal, trigger("b", 9 * DAY), PARAMS, 9 * DAY)
+    assert decide(world.journal, trigger("b", 9 * DAY), PARAMS, 9 * DAY) == decide(
+        world.journal, trigger("b", 9 * DAY), PARAMS, 9 * DAY
+    )
 
 
 runs = st.sampled_from([f"r{i}" for i in range(6)])
 entries = st.builds(
     Entry,
-    name=st.sampled_from(["triggered"] * 4 + ["started", "finished", "finished", "promoted", "rejected", "crashed", "held", "freed"]),
+    name=st.sampled_from(
+        ["triggered"] * 4 + ["started", "finished", "finished", "promoted", "rejected", "crashed", "held", "freed"]
+    ),
     at=st.integers(0, 60 * DAY),  # clocks that jump both ways
     run=runs,
     cause=st.sampled_from(CAUSES),
@@ -239,6 +243,8 @@ def test_no_order_of_triggers_duplicates_crashes_and_clocks_makes_retraining_sto
             assert before.rejections < PARAMS.breaker
             assert entry.labels >= PARAMS.min_labels
             assert entry.positives >= PARAMS.min_positives
-            assert before.started is None or after.now - before.started >= min(DAY, timedelta(days=6) // timedelta(microseconds=1))
+            assert before.started is None or after.now - before.started >= min(
+                DAY, timedelta(days=6) // timedelta(microseconds=1)
+            )
     ats = [entry.at for entry in world.journal]
     assert ats == sorted(ats)

@@ -78,7 +78,10 @@ def test_a_category_and_a_number_that_say_the_same_shift_alike():
 
 def test_two_samples_of_many_rare_categories_are_not_apart_by_chance():
     random = np.random.default_rng(1)
-    found = [effect("category", random.integers(0, 240, 1200).astype(str), random.integers(0, 240, 300).astype(str)) for _ in range(50)]
+    found = [
+        effect("category", random.integers(0, 240, 1200).astype(str), random.integers(0, 240, 300).astype(str))
+        for _ in range(50)
+    ]
     assert np.quantile(found, 0.9) < 0.25
 
 
@@ -101,6 +104,15 @@ def test_a_day_is_compared_with_the_same_weekday(monitor):
     assert len(np.unique((ts[seen.reference] // DAY) % 7)) == 1
     assert set((ts[seen.current] // DAY) % 7) == set((ts[seen.reference] // DAY) % 7)
     assert sum(mask.any() for mask in seen.past) == 4
+
+
+def test_each_past_day_is_held_against_its_own_weekday(monitor):
+    ts = np.arange(NOW - 60 * DAY, NOW, DAY // 24)
+    trials = windows(ts, replace(monitor, window=days(1)), NOW).trials
+    assert len(trials) == 28
+    for reference, window in trials:
+        assert not (reference & window).any()
+        assert set((ts[reference] // DAY) % 7) == set((ts[window] // DAY) % 7)
 
 
 def test_the_window_the_time_to_wait_and_the_reference_follow_each_other(monitor):
@@ -195,7 +207,9 @@ def test_each_quantile_of_a_forecast_is_watched(monitor):
 def realised(seed, skill, rows=2000):
     random = np.random.default_rng(seed)
     labels = (random.random(rows) < 0.1) * 1.0
-    return Realised(labelled(labels, random.integers(0, rows // 3, rows)), 1 / (1 + np.exp(-(skill * labels + random.normal(size=rows)))))
+    return Realised(
+        labelled(labels, random.integers(0, rows // 3, rows)), 1 / (1 + np.exp(-(skill * labels + random.normal(size=rows))))
+    )
 
 
 def test_a_fall_of_the_metric_is_found_and_a_level_one_is_not(monitor):
@@ -207,7 +221,10 @@ def test_a_fall_of_the_metric_is_found_and_a_level_one_is_not(monitor):
 
 
 def test_chance_alone_is_no_fall(monitor):
-    falls = [performance("average_precision", realised(s, 1.5, 400), realised(s + 500, 1.5, 1600), monitor, seed=s, resamples=400) for s in range(40)]
+    falls = [
+        performance("average_precision", realised(s, 1.5, 400), realised(s + 500, 1.5, 1600), monitor, seed=s, resamples=400)
+        for s in range(40)
+    ]
     assert sum(f.status == "fail" for f in falls) <= 3
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.core.errors import ShelflifeError
+from pipelines.core.errors import NotDecidable, ShelflifeError
 from pipelines.evaluation.gate import judge, required
 from pipelines.evaluation.paired import spend
 
@@ -29,7 +29,10 @@ def test_an_equal_challenger_is_inconclusive_and_told_how_many_labels_would_deci
     verdict, findings = status(fraud, gate, given(shop(3, noise=(0.5, 0.5))))
     assert verdict == "unsure"
     assert (findings["better: lower bound"].status, findings["better: upper bound"].status) == ("unsure", "pass")
-    assert "labelled rows would decide" in findings["better: lower bound"].advice or "too close" in findings["better: lower bound"].advice
+    assert (
+        "labelled rows would decide" in findings["better: lower bound"].advice
+        or "too close" in findings["better: lower bound"].advice
+    )
 
 
 def test_an_equal_challenger_with_a_stated_reason_is_promoted_and_without_one_is_not(fraud, gate, shop, given):
@@ -129,7 +132,9 @@ def test_one_score_that_is_no_number_is_never_a_pass(fraud, gate, shop, given, w
 def test_a_handful_of_rows_is_never_a_pass(fraud, gate, shop, given, rows):
     holdout = shop(1, noise=(0.2, 2.0))
     few = np.arange(rows)
-    cut = {name: getattr(holdout, name)[few] for name in ("labels", "unit", "challenger", "champion", "baseline", "amounts", "ts")}
+    cut = {
+        name: getattr(holdout, name)[few] for name in ("labels", "unit", "challenger", "champion", "baseline", "amounts", "ts")
+    }
     verdict, findings = status(fraud, gate, given(holdout, **cut, slices={"country": holdout.country[few]}))
     assert verdict != "pass"
     assert findings["rows"].status == "unsure"
@@ -191,6 +196,21 @@ def test_scores_of_another_shape_are_refused(fraud, gate, shop, given):
     holdout = shop(1)
     with pytest.raises(ShelflifeError, match="wanted one score a row"):
         judge(fraud, gate, given(holdout, challenger=holdout.challenger[:, None]), seed=1)
+
+
+def test_rows_whose_label_is_not_known_yet_change_nothing(fraud, gate, shop, given):
+    holdout = shop(1, noise=(0.3, 1.0))
+    known = np.arange(3000) < 2500
+    names = ("labels", "unit", "challenger", "champion", "baseline", "amounts", "ts")
+    cut = given(holdout, **{name: getattr(holdout, name)[known] for name in names}, slices={"country": holdout.country[known]})
+    unknown = given(holdout, labels=np.where(known, holdout.labels, np.nan))
+    assert judge(fraud, gate, unknown, seed=1) == judge(fraud, gate, cut, seed=1)
+
+
+@pytest.mark.parametrize("who", ["challenger", "baseline"])
+def test_nobody_is_judged_without_scores(fraud, gate, shop, given, who):
+    with pytest.raises(NotDecidable):
+        judge(fraud, gate, given(shop(1), **{who: None}), seed=1)
 
 
 def test_a_slice_value_from_outside_is_never_echoed_as_markup_or_at_length(fraud, gate, shop, given):

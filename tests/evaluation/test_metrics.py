@@ -28,7 +28,9 @@ def test_row_metrics_equal_scikit_learn_with_units_that_count_several_times():
     rows = labelled(labels, unit)
     counts = random.integers(0, 4, (1, rows.units)).astype(np.int32)
     weight = counts[0][rows.unit]
-    made = {name: one(counts)[0] for name, one in statistics(["log_loss", "brier", "macro_f1", "accuracy"], rows, scores).items()}
+    made = {
+        name: one(counts)[0] for name, one in statistics(["log_loss", "brier", "macro_f1", "accuracy"], rows, scores).items()
+    }
     assert made["log_loss"] == pytest.approx(log_loss(labels, scores, sample_weight=weight))
     assert made["brier"] == pytest.approx(brier_score_loss(labels, scores, sample_weight=weight))
     assert made["macro_f1"] == pytest.approx(f1_score(labels, scores >= 0.5, average="macro", sample_weight=weight))
@@ -136,4 +138,6 @@ def test_an_unknown_metric_is_refused_by_name():
 
 
 def test_each_null_unit_stands_for_itself():
-    assert labelled([0, 1, 1, 0], np.array(["a", None, None, "a"], object)).units == 3
+    rows = labelled([0, 1, 1, 0], np.array(["a", None, None, "a"], object))
+    assert rows.units == 3
+    assert rows.unit.tolist() == [0, 1, 2, 0]

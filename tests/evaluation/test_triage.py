@@ -10,8 +10,17 @@ from pipelines.evaluation.triage import triage
 
 
 def look(quality="pass", features="pass", predictions="pass", performance="pass"):
-    said = {"quality: null share": quality, "features: amount": features, "predictions: score": predictions, "performance: roc_auc": performance}
-    return [Finding(name, status, None if status == "unsure" else 0.4, "less") for name, status in said.items() if status != "absent"]
+    said = {
+        "quality: null share": quality,
+        "features: amount": features,
+        "predictions: score": predictions,
+        "performance: roc_auc": performance,
+    }
+    return [
+        Finding(name, status, None if status == "unsure" else 0.4, "less")
+        for name, status in said.items()
+        if status != "absent"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +40,8 @@ def look(quality="pass", features="pass", predictions="pass", performance="pass"
         ({"quality": "absent"}, "cannot decide"),
         ({"features": "unsure"}, "cannot decide"),
         ({"features": "absent", "performance": "fail"}, "concept change"),
+        ({"features": "absent"}, "quiet"),
+        ({"predictions": "absent"}, "cannot decide"),
     ],
 )
 def test_what_the_channels_say_together(says, kind, monitor):
@@ -98,7 +109,13 @@ def findings(seed, change, week, monitor):
 
 @pytest.mark.parametrize(
     ("change", "kind"),
-    [("none", "quiet"), ("unit", "broken data"), ("nulls", "broken data"), ("shift", "harmless shift"), ("concept", "concept change")],
+    [
+        ("none", "quiet"),
+        ("unit", "broken data"),
+        ("nulls", "broken data"),
+        ("shift", "harmless shift"),
+        ("concept", "concept change"),
+    ],
 )
 def test_what_happened_in_a_shop_with_known_truth(change, kind, monitor):
     for seed in range(4):

@@ -12,18 +12,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.core.clock import DAY, instant
+from pipelines.core.clock import instant
 from pipelines.core.event import Event
+from pipelines.shop.contracts import CONTRACTS
 from pipelines.steps.runs import Runs, git
 from pipelines.steps.workspace import Workspace
 from pipelines.store.home import Home
 
 HERE = Path(__file__).resolve().parents[2]
-COPIED = ("__init__.py", "__main__.py", "cli.py", "core", "store", "shop/__init__.py", "shop/contracts.py", "features/__init__.py", "features/split.py",
+COPIED = (
+    "__init__.py", "__main__.py", "cli.py", "core", "store", "shop/__init__.py", "shop/contracts.py", "shop/tables.py", "features/__init__.py", "features/split.py",
           "evaluation/__init__.py", "evaluation/controller.py",
           "steps/__init__.py", "steps/learn.py", "steps/runs.py", "steps/reproduce.py", "steps/processes.py", "steps/workspace.py")  # fmt: skip
-START = instant("2025-01-06")
-NOW = START + 140 * DAY
+START = instant("2025-05-10")
+NOW = instant("2025-05-26")
 
 DVC = """
 stages:
@@ -181,13 +183,17 @@ class Throwaway:
 
 
 def make(folder: Path) -> Throwaway:
-    """Make the repository, commit it, and make a home in which the payments of 140 days are closed."""
+    """Make the repository, commit it, and make a home whose days up to NOW are closed."""
     root, home = folder / "project", folder / "state" / "home"
     _copy(root)
     _write(root, "dvc.yaml", DVC)
     _write(root, ".gitignore", "/data/\n/models/\n/reports/\n__pycache__/\n")
     _write(root, "pipelines/usecases/__init__.py", USECASES)
-    outs = {"ingest": ["data/{case}/events"], "train": ["models/{case}", "reports/{case}/training.json"], "evaluate": ["reports/{case}/verdict.json"]}
+    outs = {
+        "ingest": ["data/{case}/events"],
+        "train": ["models/{case}", "reports/{case}/training.json"],
+        "evaluate": ["reports/{case}/verdict.json"],
+    }
     for verb, paths in outs.items():
         _write(root, f"pipelines/steps/{verb}.py", STEP.format(verb=verb, outs=paths))
     _write(root, "pipelines/steps/promote.py", PROMOTE)
@@ -221,6 +227,7 @@ def _world(home: Path) -> None:
     opened.simulated(START)
     opened.log.append([Event("payment", "p1", START, {"payment_id": "p1"})], arrived=START)
     opened.simulated(NOW)
+    opened.landing.land(opened.log, CONTRACTS, until=NOW)
     opened.close()
 
 

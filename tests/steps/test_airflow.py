@@ -33,7 +33,14 @@ def free_port() -> int:
 def settings_for(project, **options):
     """Airflow with this project's own DAGs over the throw-away repository; no retries, so that a crash shows soon."""
     shutil.copytree(HERE / "dags", project.root / "dags", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    return Settings(project.root, project.home, port=free_port(), passwords=(("admin", "for tests"),), extra=(("SHELFLIFE_RETRIES", "0"),), **options)
+    return Settings(
+        project.root,
+        project.home,
+        port=free_port(),
+        passwords=(("admin", "for tests"),),
+        extra=(("SHELFLIFE_RETRIES", "0"),),
+        **options,
+    )
 
 
 def listening() -> set[str]:
@@ -103,7 +110,11 @@ def test_a_taken_port_is_said_before_anything_is_started(tmp_path):
 def test_a_second_airflow_of_one_home_is_refused(tmp_path):
     settings = Settings(tmp_path, tmp_path / "home", port=free_port())
     settings.folder.mkdir(parents=True)
-    with airflow.locked(settings.folder / ".lock"), pytest.raises(ShelflifeError, match="another Airflow"), airflow.started(settings):
+    with (
+        airflow.locked(settings.folder / ".lock"),
+        pytest.raises(ShelflifeError, match="another Airflow"),
+        airflow.started(settings),
+    ):
         pass
 
 
@@ -118,7 +129,10 @@ def test_from_the_calendar_over_a_persons_word_to_promotions_and_crashes(throwaw
         assert {entry.split(":")[0] for entry in listening() if entry.split(":")[1] in ports} == {"0100007F"}
 
         api.trigger("calendar", at="2025-05-19T03:00:00Z")
-        runs = {case: api.wait_for_run("learn", f"{case}@2025-05-19T00:00:00Z", 90) for case in ("demand", "fraud", "recommend", "sentiment")}
+        runs = {
+            case: api.wait_for_run("learn", f"{case}@2025-05-19T00:00:00Z", 90)
+            for case in ("demand", "fraud", "recommend", "sentiment")
+        }
         assert api.wait_for_approval("learn", runs["fraud"], 300) == "approve"
         assert throwaway.promoted() == [] or {p["case"] for p in throwaway.promoted()} == {"sentiment"}
         api.answer("learn", runs["fraud"], "approve", approve=True, comment="looks right")
@@ -239,4 +253,10 @@ class postgres:
         self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "stop")
 
     def _run(self, program: str, *words: str) -> None:
-        subprocess.run([*self.user, str(self.programs / program), *words], check=True, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [*self.user, str(self.programs / program), *words],
+            check=True,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )

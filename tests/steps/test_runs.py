@@ -71,7 +71,18 @@ def test_what_is_not_a_key_is_refused_before_it_is_used(text):
     assert key.case.isalnum()
 
 
-@pytest.mark.parametrize("text", ["fraud; rm -rf /", "fraud@2025-13-01T00:00:00Z", "$(id)", "../fraud", "-rf", "fraud@2025-05-26T00:00:00Z@$(id)", "fraud\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fraud; rm -rf /",
+        "fraud@2025-13-01T00:00:00Z",
+        "$(id)",
+        "../fraud",
+        "-rf",
+        "fraud@2025-05-26T00:00:00Z@$(id)",
+        "fraud\n",
+    ],
+)
 def test_a_hostile_or_impossible_key_is_one_clear_sentence(text):
     with pytest.raises(ShelflifeError):
         Key.parse(text)
@@ -138,7 +149,13 @@ def test_a_run_that_vanished_does_not_block_its_use_case_for_ever(throwaway):
     open_run(throwaway)
     home.simulated(home.clock()() + 3 * DAY)
     assert open_run(throwaway, run="r2")["status"] == "open"
-    assert [entry["name"] for entry in home.runs.journal("fraud")] == ["triggered", "started", "crashed", "triggered", "started"]
+    assert [entry["name"] for entry in home.runs.journal("fraud")] == [
+        "triggered",
+        "started",
+        "crashed",
+        "triggered",
+        "started",
+    ]
 
 
 def test_three_rejected_challengers_in_a_row_call_a_person(throwaway):
@@ -306,7 +323,9 @@ def test_a_crash_is_journalled_as_a_crash_mailed_and_frees_the_use_case(throwawa
     close(throwaway, "crashed")
     home = throwaway.opened_home()
     assert [entry["name"] for entry in home.runs.journal("fraud")] == ["triggered", "started", "crashed"]
-    assert [letter.subject for letter in home.outbox.waiting()] == ["[shelflife] fraud: the learn run broke down; the champion keeps answering"]
+    assert [letter.subject for letter in home.outbox.waiting()] == [
+        "[shelflife] fraud: the learn run broke down; the champion keeps answering"
+    ]
     assert home.runs.holder("fraud", home.clock()()) is None
 
 
@@ -349,7 +368,11 @@ def test_approval_is_asked_for_by_mail_once(throwaway):
 def test_two_moments_of_each_use_case_learn_at_once_without_a_lock_error(throwaway):
     cases = ["demand", "fraud", "recommend", "sentiment"]
     days = ["2025-05-12T00:00:00Z", "2025-05-19T00:00:00Z"]
-    opened = [open_run(throwaway, case, f"d{n}", as_of=Key.parse(f"{case}@{day}").as_of, backfill=True) for case in cases for n, day in enumerate(days)]
+    opened = [
+        open_run(throwaway, case, f"d{n}", as_of=Key.parse(f"{case}@{day}").as_of, backfill=True)
+        for case in cases
+        for n, day in enumerate(days)
+    ]
 
     def whole(run):
         return [stage(run, name) for name in ("ingest", "train", "evaluate")]

@@ -67,7 +67,7 @@ def _csv(file: Path) -> pa.Table:
 
     with csv.open_csv(file) as opened:
         names = opened.schema.names
-    texts = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True)
+    texts = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True)
     return csv.read_csv(file, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=texts)
 
 

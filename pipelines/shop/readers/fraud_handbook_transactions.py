@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from pipelines.core.clock import micros
 from pipelines.shop.contracts import CONTRACTS, UNKNOWN_COUNTRY
@@ -39,7 +40,7 @@ def reading(files: Mapping[str, bytes], delay: timedelta) -> Reading:
     return checked({"payment": payments, "chargeback": chargebacks})
 
 
-def _named(prefix: str, numbers: object) -> object:
+def _named(prefix: str, numbers: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from pipelines.core.clock import DAY
 from pipelines.shop.contracts import CONTRACTS
@@ -40,7 +41,7 @@ def reading(files: Mapping[str, bytes], delay: timedelta) -> Reading:
     return checked({"purchase": purchases, "refund": refunds, "listing": _listings(rows[~back & (rows["Quantity"] > 0)])})
 
 
-def _lines(kind: str, rows: object, sign: int, *, country: bool) -> object:
+def _lines(kind: str, rows: Any, sign: int, *, country: bool) -> Any:
     columns = {
         "order_id": rows["InvoiceNo"].tolist(), "customer": rows["customer"].tolist(), "item": rows["StockCode"].tolist(),
         "quantity": (sign * rows["Quantity"]).to_numpy(), "price_cents": rows["cents"].to_numpy(),
@@ -51,7 +52,7 @@ def _lines(kind: str, rows: object, sign: int, *, country: bool) -> object:
     return table(CONTRACTS[kind], rows["id"].tolist(), ts, ts, columns)
 
 
-def _listings(sales: object) -> object:
+def _listings(sales: Any) -> Any:
     """Every Monday, each item that was sold in the weeks before, at its last price."""
     import pandas as pd
 

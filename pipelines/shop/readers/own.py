@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def events(source: str, contract: Contract, rows: pa.Table, *, names: Mapping[str, str] | None = None, now: int = FAR_FUTURE) -> Reading:
+def events(
+    source: str, contract: Contract, rows: pa.Table, *, names: Mapping[str, str] | None = None, now: int = FAR_FUTURE
+) -> Reading:
     """The rows of one kind as events. `names` says what a column is called there, where it is called otherwise.
 
     `id` and `ts` must be there; `arrived` is `ts` where it is missing. Times are ISO 8601 with a zone, zoned timestamps, or
@@ -85,7 +87,8 @@ def _times(source: str, name: str, values: pa.ChunkedArray, bad: dict[int, list[
             raise ShelflifeError(f"{source}: {name} has times without a zone; store them with one, such as UTC")
         values = values.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())
     elif not pa.types.is_integer(kind):
-        values = pa.chunked_array([pa.array([_time(source, name, row, value, bad) for row, value in enumerate(values.to_pylist())], pa.int64())])
+        read = [_time(source, name, row, value, bad) for row, value in enumerate(values.to_pylist())]
+        values = pa.chunked_array([pa.array(read, pa.int64())])
     times = values.cast(pa.int64()).combine_chunks()
     for row in _where(times.is_null()):
         if not bad.get(row):
@@ -134,7 +137,8 @@ def _read(field: Field, texts: pa.Array, kind: pa.DataType, bad: dict[int, list[
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    patterns = {"integer": r"^[+-]?\d{1,18}$", "cents": r"^[+-]?\d{1,18}$", "number": r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$", "boolean": "^(true|false)$"}
+    whole, number = r"^[+-]?\d{1,18}$", r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
+    patterns = {"integer": whole, "cents": whole, "number": number, "boolean": "^(true|false)$"}
     if field.type in ("string", "text"):
         return texts.cast(kind)
     if field.type == "strings":

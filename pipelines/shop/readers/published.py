@@ -107,7 +107,8 @@ def _verified(path: Path, sha: str, source: Published) -> bytes:
         raise ShelflifeError(f"{source.name}: {path} cannot be read: {error.strerror or error}") from None
     got = hashlib.sha256(data).hexdigest()
     if got != sha:
-        raise ShelflifeError(f"{source.name}: {path.name} is not the published file: wanted sha256 {sha[:12]}.., got {got[:12]}..; get it again")
+        told = f"wanted sha256 {sha[:12]}.., got {got[:12]}..; get it again"
+        raise ShelflifeError(f"{source.name}: {path.name} is not the published file: {told}")
     return data
 
 
@@ -122,7 +123,8 @@ def download(name: str, folder: Path, fetch: Fetch | None = None) -> list[Path]:
     content = _only_file(name, (fetch or over_https)(source.package))
     got = hashlib.sha256(content).hexdigest()
     if got != source.content:
-        raise ShelflifeError(f"{name}: {source.package} holds another content than expected: wanted sha256 {source.content[:12]}.., got {got[:12]}..")
+        told = f"wanted sha256 {source.content[:12]}.., got {got[:12]}.."
+        raise ShelflifeError(f"{name}: {source.package} holds another content than expected: {told}")
     (file,) = source.files
     target = Path(folder) / file.removesuffix(".gz")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +137,8 @@ def download(name: str, folder: Path, fetch: Fetch | None = None) -> list[Path]:
 def _only_file(name: str, archive: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-            files = [info for info in opened.infolist() if info.filename.endswith(".csv") and not info.filename.startswith("__MACOSX")]
+            found = [info for info in opened.infolist() if info.filename.endswith(".csv")]
+            files = [info for info in found if not info.filename.startswith("__MACOSX")]
             if len(files) != 1 or files[0].file_size > 1_000_000_000:
                 raise ShelflifeError(f"{name}: wanted an archive with one CSV file below 1 GB, got {len(files)}")
             return opened.read(files[0])
@@ -151,4 +154,5 @@ def over_https(address: str) -> bytes:
         with urllib.request.urlopen(address, timeout=60) as answer:  # noqa: S310  # addresses are constants of this module
             return answer.read()
     except OSError as error:
-        raise ShelflifeError(f"{address} cannot be reached: {getattr(error, 'reason', error)}; download it elsewhere and name its folder") from None
+        reason = getattr(error, "reason", error)
+        raise ShelflifeError(f"{address} cannot be reached: {reason}; download it elsewhere and name its folder") from None

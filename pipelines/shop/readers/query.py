@@ -36,14 +36,16 @@ def read(url: str, sql: str, contract: Contract, *, names: Mapping[str, str] | N
     except sa.exc.ResourceClosedError:
         raise ShelflifeError(f"{source}: wanted a query that gives rows, got a statement that gives none; nothing was changed") from None
     except sa.exc.SQLAlchemyError as error:
-        raise ShelflifeError(f"{source}: the query failed: {_first_line(getattr(error, 'orig', None) or error)}; check it in the database") from None
+        reason = _first_line(getattr(error, "orig", None) or error)
+        raise ShelflifeError(f"{source}: the query failed: {reason}; check it in the database") from None
     finally:
         engine.dispose()
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
         raise ShelflifeError(f"{source}: the query gives the column {', '.join(twice)} twice; name each once")
     if not rows:
         raise ShelflifeError(f"{source}: wanted {contract.kind} events, the query gives no rows; check its dates")
-    return events(source, contract, pa.table({name: _column(source, name, values) for name, values in zip(columns, zip(*rows, strict=True), strict=True)}), names=names, now=now)
+    arrays = [_column(source, name, values) for name, values in zip(columns, zip(*rows, strict=True), strict=True)]
+    return events(source, contract, pa.table(dict(zip(columns, arrays, strict=True))), names=names, now=now)
 
 
 def _column(source: str, name: str, values: tuple[Any, ...]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from pipelines.core.clock import SECOND, instant
 from pipelines.shop.contracts import CONTRACTS
@@ -26,7 +27,7 @@ def reading(files: Mapping[str, bytes], delay: timedelta) -> Reading:
     return checked({"view_item": _views(names, [*parts["train"], *parts["test"]])}, splits)
 
 
-def _views(names: list[str], sessions: list[str]) -> object:
+def _views(names: list[str], sessions: list[str]) -> Any:
     import numpy as np
     import pyarrow as pa
 

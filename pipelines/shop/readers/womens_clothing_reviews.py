@@ -13,10 +13,11 @@ def reading(files: Mapping[str, bytes], delay: timedelta) -> Reading:
     """Reviews (title and text, a line each) and ratings with stars and `recommended`; those without any words break the contract."""
     (data,) = files.values()
     rows = frame(data)
-    said = [title + "\n" + text if title and text else title or text or None for title, text in zip(rows["Title"].str.strip(), rows["Review Text"].str.strip(), strict=True)]
+    words = (rows["Title"].str.strip() + "\n" + rows["Review Text"].str.strip()).str.strip()
     columns = {
         "review_id": ("w" + rows.iloc[:, 0]).tolist(), "item": ("clothing" + rows["Clothing ID"]).tolist(),
-        "category": [name or None for name in rows["Class Name"].str.strip()], "language": ["en"] * len(rows), "text": said,
+        "category": [name or None for name in rows["Class Name"].str.strip()], "language": ["en"] * len(rows),
+        "text": [text or None for text in words],
     }  # fmt: skip
     stars = {"stars": rows["Rating"].astype(int).to_numpy(), "recommended": rows["Recommended IND"].astype(int).to_numpy()}
     return reviews(columns, stars, delay)

@@ -39,7 +39,9 @@ ENGLISH = Phrases(
     ),
     says=("{0} is {1}", "{0} is really {1}", "I find {0} {1}", "{0} seems {1}", "{0} turned out {1}"),
     not_praise=("{0} is not {1}", "I would not call {0} {1}", "{0} is anything but {1}", "nobody could say that {0} is {1}"),
-    not_blame=("{0} is not {1} at all", "{0} is far from {1}", "I cannot say that {0} is {1}", "I feared {0} would be {1}, it never was"),
+    not_blame=(
+        "{0} is not {1} at all", "{0} is far from {1}", "I cannot say that {0} is {1}", "I feared {0} would be {1}, it never was",
+    ),
     glad=("love it", "would buy again", "five stars", "highly recommended", "a great gift"),
     cross=("waste of money", "sending it back", "never again", "very disappointed", "broke after a week"),
     fill=(
@@ -65,7 +67,9 @@ CHINESE = Phrases(
     not_blame=("{0}并不{1}", "{0}一点也不{1}", "没觉得{0}{1}", "本来担心{0}{1}，结果没有"),
     glad=("非常喜欢", "会再来买", "五星好评", "值得推荐", "送人很合适"),
     cross=("浪费钱", "已经退货", "再也不买", "太失望了", "用了一周就坏了"),
-    fill=("给妈妈买的", "周二收到的", "第二次买了", "活动的时候买的", "才用了两次", "和图片一样", "一般般吧", "买了大一号", "用了一个月"),
+    fill=(
+        "给妈妈买的", "周二收到的", "第二次买了", "活动的时候买的", "才用了两次", "和图片一样", "一般般吧", "买了大一号", "用了一个月",
+    ),
     turn=("，但是", "，不过", "，可惜"), more=("，", "。", "，而且", "，另外"), stop="。",
 )  # fmt: skip
 

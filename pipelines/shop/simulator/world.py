@@ -27,7 +27,8 @@ MEAN_LINES = float(LINES @ np.arange(1, 5))
 MEAN_UNITS = float(UNITS @ np.arange(1, 5))
 
 # Streams of randomness: one per subject and day, so that a day is the same whatever is simulated around it.
-STREAMS = {name: number for number, name in enumerate(("world", "level", "price", "orders", "fraud", "tills", "sessions", "reviews", "arrival", "after"))}
+SUBJECTS = ("world", "level", "price", "orders", "fraud", "tills", "sessions", "reviews", "after")
+STREAMS = {name: number for number, name in enumerate(SUBJECTS)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,6 @@ class World:
         """The day as YYYYMMDD, as ids write it."""
         return iso(self.midnight(day))[:10].replace("-", "")
 
-    # -- items -------------------------------------------------------------------------------------------------------
     @cached_property
     def ranged(self) -> int:
         """How many items the shop has always had; those after them belong to the new category."""
@@ -140,7 +140,6 @@ class World:
         new = random.integers(self.ranged, n, (n, 6))
         return np.where(np.arange(n)[:, None] < self.ranged, chosen, new)
 
-    # -- people ------------------------------------------------------------------------------------------------------
     @cached_property
     def _customer(self) -> dict[str, np.ndarray]:
         random = self.random("world", 2)
@@ -164,7 +163,6 @@ class World:
         """n customers, the active ones more often."""
         return np.searchsorted(self._customer["activity"], random.random(n)).clip(0, self.size.customers - 1)
 
-    # -- terminals ---------------------------------------------------------------------------------------------------
     @cached_property
     def tills(self) -> int:
         return max(4, self.size.customers // 20)
@@ -173,7 +171,6 @@ class World:
     def web_pages(self) -> int:
         return max(2, self.size.customers // 400)
 
-    # -- names -------------------------------------------------------------------------------------------------------
     @cached_property
     def item_names(self) -> pa.Array:
         return pa.array([f"i{i:05d}" for i in range(self.items)])

@@ -17,6 +17,7 @@ from pipelines.shop import incidents as happen
 from pipelines.shop.contracts import CONTRACTS, SIMULATED
 from pipelines.shop.rows import split
 from pipelines.shop.simulator import simulate, simulate_days, truth
+from pipelines.shop.simulator.history import History
 from pipelines.shop.simulator.world import World
 
 SMALL = Simulate("2025-01-06", 28, 200, 24, 20)
@@ -88,6 +89,14 @@ def test_no_event_arrives_before_the_day_that_gave_rise_to_it_or_too_late(ordina
             day = np.array([instant(f"{i[1:5]}-{i[5:7]}-{i[7:9]}") for i in table["id"].to_pylist()])
             late = (table["arrived"].to_numpy() - day) // DAY
             assert late.min() >= 0 and late.max() <= LATEST, kind
+
+
+def test_a_visit_that_ends_with_an_order_right_after_midnight_begins_on_its_own_day():
+    world = World(Simulate("2025-01-06", 28, 3000, 60, 2000), 4)
+    history = History(world, ())
+    for day in range(4):
+        seen = history.day(day).visits
+        assert seen.ts[:, 0].min() > world.midnight(day) + 15_000_000
 
 
 def test_every_event_keeps_its_contract_and_has_its_own_id(ordinary):
