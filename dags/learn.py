@@ -72,8 +72,8 @@ def status_of(ti: Any) -> str:
         return {"fail": "rejected"}.get(judged["verdict"], "inconclusive")
     if ti.xcom_pull(task_ids="promote"):
         return "promoted"
-    answer = ti.xcom_pull(task_ids="approve")
-    return "declined" if answer and "Approve" not in answer["chosen_options"] else "refused"
+    # A no hands nothing on: the operator skips what follows it instead of returning.
+    return "declined" if opened["risk"] == "high" and not ti.xcom_pull(task_ids="approve") else "refused"
 
 
 with (

@@ -37,7 +37,12 @@ def validate(kind: str, table: pa.Table, contract: Contract, suites: Path, docs:
     met = expectations.meet(expected, table, docs)
     findings = (*lines, *past, *met)
     warnings = [f"{f.name}: {f.advice.removeprefix('warning: ')}" for f in findings if f.advice.startswith("warning: ")]
-    return Verdict(f"{kind} as of {iso(as_of)}", findings, required(expected), {f"{kind} rows": table.num_rows, f"{kind} warnings": warnings})
+    return Verdict(
+        f"{kind} as of {iso(as_of)}",
+        findings,
+        required(expected),
+        {f"{kind} rows": table.num_rows, f"{kind} warnings": warnings},
+    )
 
 
 def required(expected: Suite) -> tuple[str, ...]:

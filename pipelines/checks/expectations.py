@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -52,7 +53,11 @@ def _run(suite: Suite, frame: pd.DataFrame, docs: Path | None) -> list[Mapping[s
 
     made = [_configured(e, number) for number, e in enumerate(suite.expectations)]
     with _context() as context:
-        batch = context.data_sources.add_pandas("snapshot").add_dataframe_asset(suite.kind).add_batch_definition_whole_dataframe("all")
+        batch = (
+            context.data_sources.add_pandas("snapshot")
+            .add_dataframe_asset(suite.kind)
+            .add_batch_definition_whole_dataframe("all")
+        )
         stored = context.suites.add(gx.ExpectationSuite(name=suite.kind, expectations=made))
         definition = context.validation_definitions.add(gx.ValidationDefinition(name=suite.kind, data=batch, suite=stored))
         checkpoint = gx.Checkpoint(name=suite.kind, validation_definitions=[definition], actions=_data_docs(context, docs))
@@ -67,8 +72,9 @@ def _context() -> Iterator[Any]:
     """An ephemeral context that shows no progress bars and leaves no folder behind."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -84,8 +90,9 @@ def _context() -> Iterator[Any]:
 
 def _configured(expectation: Expectation, number: int) -> Any:
     """The expectation as Great Expectations' own object."""
-    import great_expectations as gx
     from great_expectations.exceptions import GreatExpectationsError
+
+    import great_expectations as gx
 
     name = "".join(part.capitalize() for part in expectation.type.split("_"))
     made = getattr(gx.expectations, name, None)
@@ -121,7 +128,7 @@ def _finding(expectation: Expectation, result: Mapping[str, Any], required: bool
     observed = details.get("observed_value", _share(details))
     if details.get("element_count", 1) - details.get("missing_count", 0) <= 0:
         return _unseen(name, wanted, required)
-    if not isinstance(observed, str | int | float) or observed != observed:
+    if not isinstance(observed, str | int | float) or (isinstance(observed, float) and math.isnan(observed)):
         return Finding(name, "unsure", None, wanted, advice="nothing was observed")
     shown = _examples(details)
     if result["success"]:

@@ -75,7 +75,9 @@ def compare(kind: str, table: pa.Table, history: History, *, as_of: int) -> list
     days = Days.of(_arrived(table), as_of)
     found = [_volume(f"{kind}: volume", days, history), _nulls(f"{kind}: nulls against history", table, days, history)]
     for how, block in _units(history):
-        found += [_unit(f"{kind}.{c}: {how} against history", table, c, how, times, days, history) for c, times in block.items()]
+        found += [
+            _unit(f"{kind}.{c}: {how} against history", table, c, how, times, days, history) for c, times in block.items()
+        ]
     return found
 
 
@@ -152,7 +154,9 @@ def _unit(name: str, table: pa.Table, column: str, how: str, times: float, days:
     factors = [(_factor(by_day, day), day) for day in seen]
     known = [(factor, day) for factor, day in factors if factor is not None]
     if not known:
-        return Finding(name, "unsure", None, wanted, advice=f"no day has {FEWEST_ROWS} values and {FEWEST_DAYS} such days before it")
+        return Finding(
+            name, "unsure", None, wanted, advice=f"no day has {FEWEST_ROWS} values and {FEWEST_DAYS} such days before it"
+        )
     factor, day = max(known, key=lambda pair: abs(np.log(pair[0])))
     words = f"{by_day[day]:,.6g} on {days.name(day)}"
     return _said(name, float(factor), wanted, abs(np.log(factor)) > np.log(times), words, days, history, how)
@@ -185,6 +189,6 @@ def _said(name: str, seen: float, wanted: str, bad: Any, words: str, days: Days,
     """The finding; unsure where no day had a past, and a mere warning where the suite says so."""
     if not days.newest(history.days):
         return Finding(name, "unsure", None, wanted, advice=f"{days.size} closed days are known, {FEWEST_DAYS + 1} are needed")
-    mild = bool(bad) and (how or name.split(": ", 1)[1].split(" ")[0]) in history.warnings
+    mild = bool(bad) and (how or name.split(": ")[1].partition(" ")[0]) in history.warnings
     status: Status = "fail" if bad and not mild else "pass"
     return Finding(name, status, seen, wanted, advice=f"warning: {words}" if mild else words)

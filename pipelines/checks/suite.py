@@ -122,8 +122,14 @@ def _load(path: Path) -> Mapping[str, Any]:
 
 def _checked(row: Any, contract: Contract, path: Path) -> dict[str, Any]:
     """The expectation as people wrote it; `severity` may be left out (critical)."""
-    if not isinstance(row, Mapping) or not str(row.get("type", "")).startswith("expect_") or not isinstance(row.get("kwargs"), Mapping):
-        raise ShelflifeError(f"{path.name}: wanted expectations with a type such as expect_column_mean_to_be_between and kwargs")
+    if (
+        not isinstance(row, Mapping)
+        or not str(row.get("type", "")).startswith("expect_")
+        or not isinstance(row.get("kwargs"), Mapping)
+    ):
+        raise ShelflifeError(
+            f"{path.name}: wanted expectations with a type such as expect_column_mean_to_be_between and kwargs"
+        )
     if (severity := row.get("severity", "critical")) not in SEVERITIES:
         raise ShelflifeError(f"{path.name}: wanted a severity of {' or '.join(SEVERITIES)}, got {ascii(severity)[:40]}")
     if "column" in row["kwargs"]:
@@ -155,7 +161,9 @@ def _history(meta: Mapping[str, Any], contract: Contract, path: Path) -> History
     """The block meta.history; what it leaves out has History's default."""
     block = meta.get("history", {})
     if not isinstance(block, Mapping) or (unknown := sorted(set(block) - set(History.__dataclass_fields__))):
-        raise ShelflifeError(f"{path.name}: meta.history has no {', '.join(map(str, unknown))}; it has {', '.join(History.__dataclass_fields__)}")
+        raise ShelflifeError(
+            f"{path.name}: meta.history has no {', '.join(map(str, unknown))}; it has {', '.join(History.__dataclass_fields__)}"
+        )
     for how in ("median", "mean"):
         for column, times in block.get(how, {}).items():
             _known(column, contract, path)

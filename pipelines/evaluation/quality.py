@@ -74,7 +74,7 @@ def _worst(name: str, faults: Mapping[str, tuple[float, str]], wanted: str) -> F
 NO_FAULT = (0.0, "")
 
 
-def _null_jump(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
+def _null_jump(column: Array, _kind: str, seen: Windows) -> tuple[float, str]:
     """How far the null share lies above the past's, when that is more than past windows and five points explain."""
     null = nulls(column)
     share, usual = float(null[seen.current].mean()), float(null[seen.reference].mean())
@@ -83,7 +83,7 @@ def _null_jump(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
     return (jump, f"{share:.0%} nulls, {usual:.0%} before") if jump > threshold(past, NULLS) else NO_FAULT
 
 
-def _infinite(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
+def _infinite(column: Array, _kind: str, seen: Windows) -> tuple[float, str]:
     if column.dtype.kind != "f":
         return NO_FAULT
     share = float(np.isinf(column[seen.current]).mean())

@@ -9,6 +9,8 @@ goes into the bundle. Shares, not counts, are features, so that an index of four
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,7 +110,7 @@ class Index:
                 if int(arrays["format"]) != 1:
                     raise ShelflifeError(f"wanted a candidate index of format 1, got {int(arrays['format'])}")
                 fields = {name: arrays[name] for name in Index.__dataclass_fields__}
-        except (KeyError, ValueError, OSError, EOFError) as error:
+        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ShelflifeError(f"wanted a candidate index as this program writes it, got something else: {error}; train again") from error
         return Index(**{**fields, "until": int(fields["until"])})
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pipelines.core.clock import DAY, micros
+from pipelines.core.clock import DAY
 from pipelines.core.digest import digest
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.feature import Counted, FeatureSet
@@ -152,7 +152,7 @@ class Plan:
         windows = [q for q in self.questions if q.window.of == kind]
         if any(q.window.ever and q.series is None for q in windows):
             return None
-        return max(q.window.lag + (keep if q.window.ever else micros(q.window.over)) for q in windows)
+        return max(q.window.lag + (keep if q.window.ever else q.window.length) for q in windows)
 
 
 def plan(features: FeatureSet) -> Plan:

@@ -64,7 +64,7 @@ SELECT {content}, {quote(axis)} AS since, {FOREVER} AS until FROM {quote("raw " 
 def entries(window: Window, values: Mapping[str, str], *, known: bool) -> str:
     """The window's events, each with the moments `[enter, leave)` at which it lies inside. `known`: and is known by then."""
     enters = f"ts + {window.lag + 1}"
-    leaves = str(FOREVER) if window.ever else f"ts - ts % {window.grain} + {window.grain + window.lag + micros(window.over)}"
+    leaves = str(FOREVER) if window.ever else f"ts - ts % {window.grain} + {window.grain + window.lag + window.length}"
     span = f"greatest(since, {enters}) AS enter, least(until, {leaves}) AS leave" if known else f"{enters} AS enter, {leaves} AS leave"
     fields = "".join(f", {expression} AS {name}" for name, expression in values.items())
     return f"""SELECT {quote(window.by)} AS key, id, ts, since, until, {span}{fields}

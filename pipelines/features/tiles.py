@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from pipelines.core.clock import EVER, micros
@@ -40,7 +41,7 @@ class Window:
     def of_feature(feature: Counted) -> Window:
         return Window(feature.of, feature.by, feature.key or feature.by, feature.where, feature.over, feature.delay)
 
-    @property
+    @cached_property
     def grain(self) -> int:
         """The tile's length."""
         return micros(tile(self.over))
@@ -49,15 +50,20 @@ class Window:
     def ever(self) -> bool:
         return self.over == EVER
 
-    @property
+    @cached_property
     def lag(self) -> int:
         """How far before the ask the window ends."""
         return micros(self.delay)
 
+    @cached_property
+    def length(self) -> int:
+        """The window's length."""
+        return micros(self.over)
+
     def edges(self, ts: int) -> tuple[int, int]:
         """The far edge (inclusive) and the near edge (exclusive) at the moment ts."""
         end = ts - self.lag
-        return (-FOREVER if self.ever else floor(end - micros(self.over), self.grain)), end
+        return (-FOREVER if self.ever else floor(end - self.length, self.grain)), end
 
 
 def floor(ts: int, grain: int) -> int:

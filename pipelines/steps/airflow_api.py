@@ -23,6 +23,8 @@ class AirflowApi:
     """One user's view of an Airflow. `address` is like http://127.0.0.1:8080. Every call raises ShelflifeError where Airflow says no."""
 
     def __init__(self, address: str, user: str, password: str, *, patience: float = 30.0) -> None:
+        if not address.startswith(("http://", "https://")):
+            raise ShelflifeError(f"wanted Airflow's address such as http://127.0.0.1:8080, got {ascii(address)[:80]}")
         self.address = address.rstrip("/")
         self.user = user
         self._password = password
@@ -151,11 +153,10 @@ class AirflowApi:
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = Request(
-            self.address + path, data=data, method=method, headers={"Content-Type": "application/json", **headers}
-        )
+        kind = {"Content-Type": "application/json"}
+        request = Request(self.address + path, data=data, method=method, headers={**kind, **headers})  # noqa: S310  checked at birth
         try:
-            with urlopen(request, timeout=self.patience) as answer:
+            with urlopen(request, timeout=self.patience) as answer:  # noqa: S310
                 text = answer.read()
         except HTTPError as error:
             raise ShelflifeError(f"Airflow said {error.code} {_reason(error)} to {method} {path}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,8 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from pipelines.core.contract import Contract
+    from pipelines.shop.readers import Reading
     from pipelines.store.home import Home
 
 
@@ -76,51 +74,41 @@ def read_source(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     from pipelines.shop import readers
     from pipelines.shop.contracts import CONTRACTS
 
-    if args.source in readers.NAMES:
+    if args.source in readers.PUBLISHED:
         if not args.folder:
             raise ShelflifeError(f"wanted --folder, where the files of {args.source} lie (or shall be downloaded to)")
         if args.download:
             readers.download(args.source, args.folder)
-        batches: Iterable[tuple[str, pa.Table, list[Any]]] = readers.read(args.source, args.folder)
-    elif args.source in CONTRACTS:
-        batches = _own(args, CONTRACTS[args.source])
-    else:
-        raise ShelflifeError(f"there is no source {args.source!a}; there are {', '.join([*readers.NAMES, *CONTRACTS])}")
-    return pour(home, batches)
+        return pour(home, readers.read(args.source, args.folder))
+    if args.source in CONTRACTS:
+        return pour(home, _own(args, CONTRACTS[args.source], home.clock()()))
+    raise ShelflifeError(f"there is no source {ascii(args.source)}; there are {', '.join([*readers.PUBLISHED, *CONTRACTS])}")
 
 
-def _own(args: argparse.Namespace, contract: Contract) -> Iterable[tuple[str, pa.Table, list[Any]]]:
-    from pipelines.shop import readers
+def _own(args: argparse.Namespace, contract: Contract, now: int) -> Reading:
+    from pipelines.shop.readers import folder, query
 
     if args.sql:
         if not args.url:
             raise ShelflifeError("wanted --url with --sql, such as --url postgresql+psycopg2://shop@localhost/shop")
-        return readers.query(args.url, args.sql, contract)
+        return query.read(args.url, args.sql, contract, now=now)
     if not args.folder:
         raise ShelflifeError("wanted --folder with CSV, Parquet or JSON lines, or --sql with --url")
-    return readers.folder(args.folder, contract)
+    return folder.read(args.folder, contract, now=now)
 
 
-def pour(home: Home, batches: Iterable[tuple[str, pa.Table, list[Any]]]) -> dict[str, Any]:
-    """Append tables to the log and put what broke its contract into quarantine; land the days that are over."""
-    from rich.progress import Progress
+def pour(home: Home, reading: Reading) -> dict[str, Any]:
+    """Append a reading to the log, put what broke its contract into quarantine, and land the days that are over."""
+    from rich.progress import track
 
     from pipelines.shop.contracts import CONTRACTS
+    from pipelines.shop.rows import by_arrived_day, event
 
-    read, broken = 0, 0
     now = home.clock()()
-    with Progress(transient=True) as progress:
-        task = progress.add_task("events", total=None)
-        for kind, table, bad in batches:
-            read += home.log.append_table(kind, table)
-            for event, problems in bad:
-                home.quarantine.put(event, problems, now)
-            broken += len(bad)
-            progress.update(task, advance=table.num_rows)
+    days = by_arrived_day(reading)
+    read = sum(home.log.append_tables(tables) for _, tables in track(days, "reading", transient=True))
+    home.quarantine.put_all([(event(row.kind, row.raw), row.problems) for row in reading.broken], now)
     home.landing.land(home.log, CONTRACTS, until=now)
     closed = day_of(home.landing.closed_until())
-    return {
-        "text": f"{read:,} events into the log, {broken:,} into quarantine; landed up to {closed}",
-        "events": read,
-        "quarantined": broken,
-    }
+    text = f"{read:,} events into the log, {len(reading.broken):,} into quarantine; landed up to {closed}"
+    return {"text": text, "events": read, "quarantined": len(reading.broken)}

@@ -8,12 +8,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.core.clock import day_of, days, instant, iso, micros
+from pipelines.core.clock import day_of, instant, iso
 from pipelines.core.errors import ShelflifeError
-from pipelines.core.release import Moment
 from pipelines.core.verdict import Verdict
-from pipelines.evaluation.controller import Decision, Entry, decide, fold
+from pipelines.evaluation.controller import Entry
 from pipelines.steps import reproduce
+from pipelines.steps.journal import LEASE, note, obstacle, post
+from pipelines.steps.moment import closed_moment, moment_here, moment_of
 from pipelines.steps.runs import Key, Run, Runs, key_of, small_outputs
 from pipelines.steps.workspace import Workspace
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from pipelines.core.usecase import UseCase
     from pipelines.store.home import Home
 
-LEASE = days(2)
-"""How long a run may hold its use case: longer than a person may take to approve. A closed run frees it at once."""
 KEPT = 2
 """Closed worktrees of a use case that stay to be looked at; the commits of all stay."""
 STATUSES = ("promoted", "rejected", "inconclusive", "declined", "refused", "backfilled", "crashed")
@@ -131,11 +130,11 @@ def open_run(
         if found and not found.closed:
             return _opened(runs, found, usecase, "is open already")
         now = home.clock()()
-        at = _closed(home, as_of, now)
+        at = closed_moment(home, as_of, now)
         if not backfill and (busy := _busy(home, case, name, now)):
             return {"text": busy, "status": "busy", "exit": BUSY}
-        if not backfill and (obstacle := _obstacle(workspace, home, case, name, now)):
-            return {"text": f"{case} does not learn now: {obstacle}", "status": "held", "exit": BUSY}
+        if not backfill and (said := obstacle(workspace, home, case, name, now)):
+            return {"text": f"{case} does not learn now: {said}", "status": "held", "exit": BUSY}
         begun = Run(
             case, name, at, backfill, runs.deployed(), now, lease=0 if backfill else home.runs.lease(case, name, now, LEASE)
         )
@@ -146,40 +145,6 @@ def open_run(
             runs.commit(begun, f"{key_of(begun)}: the moment", [f"moments/{case}.yaml"])
         runs.write(begun)
     return _opened(runs, begun, usecase, "is open")
-
-
-def moment_of(workspace: Workspace, home: Home, usecase: UseCase, run: Run) -> Moment:
-    """What the world was when the run began. Opening the holdout is counted, except in a backfill, which judges on validation data."""
-    case, at = usecase.name, run.as_of
-    holdout = holdout_of(workspace, usecase, at)
-    releases = home.releases
-    looks = releases.looks(case, holdout) if run.backfill else releases.open_holdout(case, holdout, run.run, run.opened)
-    held = home.quarantine.held(usecase.kinds)
-    champion = _champion_then(home, case, at) if run.backfill else _champion_now(home, case)
-    return Moment(
-        case, at, home.landing.digest(usecase.kinds, at, held), champion, holdout, looks, opens_holdout=not run.backfill
-    )
-
-
-def holdout_of(workspace: Workspace, usecase: UseCase, as_of: int) -> str:
-    """The name of the frozen holdout at a moment: the span of its asks. The same span is the same holdout, whoever opens it."""
-    from pipelines.features.split import parts
-
-    first, last = parts(as_of, usecase.label.matures, workspace.params.block(usecase.name).split).holdout
-    return f"{iso(first)}/{iso(last)}"
-
-
-def moment_here(workspace: Workspace, home: Home, case: str, as_of: int | None) -> dict[str, Any]:
-    """Write the moment into this checkout. It opens no holdout: on a laptop evaluate judges on validation data."""
-    usecase = workspace.case(case)
-    now = home.clock()()
-    at = _closed(home, as_of, now)
-    holdout = holdout_of(workspace, usecase, at)
-    held = home.quarantine.held(usecase.kinds)
-    log = home.landing.digest(usecase.kinds, at, held)
-    looks = home.releases.looks(case, holdout)
-    path = workspace.write_moment(Moment(case, at, log, _champion_now(home, case), holdout, looks, opens_holdout=False))
-    return {"text": f"{path.relative_to(workspace.root)}: {case} as of {iso(at)}", "as_of": iso(at)}
 
 
 def stage(tree: Path, case: str, name: str) -> dict[str, Any]:
@@ -211,7 +176,7 @@ def ask(workspace: Workspace, home: Home, runs: Runs, case: str, name: str, link
     runs.get(case, name)
     why = _plain(_verdict(runs.worktree(case, name), case).why())
     text = f"{why}\n\nWithout an answer nothing is promoted.\n{'Answer: ' + link if link else 'Answer in Airflow: the task approve.'}\n"
-    return _mail(workspace, home, f"approve:{case}:{name}", f"[shelflife] {case}: a release waits for approval", text)
+    return post(workspace, home, f"approve:{case}:{name}", f"[shelflife] {case}: a release waits for approval", text)
 
 
 def close(workspace: Workspace, home: Home, runs: Runs, key: Key, name: str, status: str) -> dict[str, Any]:
@@ -231,9 +196,7 @@ def close(workspace: Workspace, home: Home, runs: Runs, key: Key, name: str, sta
             note(workspace, home, case, Entry(ending, now, name, verdict=sure))
         home.runs.free(case, name)
     if status in WORDS and not backfill:
-        _mail(
-            workspace, home, f"closed:{case}:{name}", f"[shelflife] {case}: {WORDS[status]}", _story(runs, case, name, status)
-        )
+        post(workspace, home, f"closed:{case}:{name}", f"[shelflife] {case}: {WORDS[status]}", _story(runs, case, name, status))
     return {"text": f"{case}-{name} is {status}", "status": status, "pruned": pruned}
 
 
@@ -254,34 +217,10 @@ def _opened(runs: Runs, found: Run, usecase: UseCase, how: str) -> dict[str, Any
     }  # fmt: skip
 
 
-def _closed(home: Home, as_of: int | None, now: int) -> int:
-    """The moment, its days landed and closed; the last closed moment where none is given."""
-    from pipelines.shop.contracts import CONTRACTS
-
-    home.landing.land(home.log, CONTRACTS, until=now)
-    closed = home.landing.closed_until()
-    if as_of is not None and as_of > closed:
-        raise ShelflifeError(
-            f"the log is closed up to {iso(closed)}, got {iso(as_of)}; choose an earlier moment, or wait until the day is over"
-        )
-    return closed if as_of is None else as_of
-
-
 def _busy(home: Home, case: str, name: str, now: int) -> str:
     """Which other run has the use case, in words, or nothing."""
     holder = home.runs.holder(case, now)
     return f"{case} is busy: the run {holder.run} has it until {iso(holder.until)}" if holder and holder.run != name else ""
-
-
-def _champion_now(home: Home, case: str) -> str | None:
-    champion = home.releases.champion(case)
-    return champion.bundle if champion else None
-
-
-def _champion_then(home: Home, case: str, at: int) -> str | None:
-    """The bundle that answered at that time, None when there was none yet."""
-    answered = [change.bundle for change in home.releases.history(case) if change.at <= at and change.bundle]
-    return answered[-1] if answered else None
 
 
 def _verdict(tree: Path, case: str) -> Verdict:
@@ -290,49 +229,6 @@ def _verdict(tree: Path, case: str) -> Verdict:
         return Verdict.from_dict(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ShelflifeError(f"{case} has no verdict to record ({error}); run its stage evaluate first") from None
-
-
-def _obstacle(workspace: Workspace, home: Home, case: str, name: str, now: int) -> str:
-    """Why the use case may not learn now, or nothing; then the journal says that this run has begun.
-
-    A run that the controller has started already (the monitor asked it) just begins; any other comes from the calendar or from
-    a person, who need not wait for a cooldown but must respect a hold.
-    """
-    note_lost(workspace, home, case, now)
-    if any((entry.name, entry.run) == ("started", name) for entry in _read(home, case)):
-        return ""
-    decision = note(workspace, home, case, Entry("triggered", now, name, cause="manual"))
-    return "" if decision.start else decision.reason
-
-
-def note_lost(workspace: Workspace, home: Home, case: str, now: int) -> None:
-    """A run that the journal believes under way, though nobody has held the use case for as long as a lease lasts, has crashed."""
-    state = fold(_read(home, case))
-    if state.busy and not home.runs.holder(case, now) and now - (state.started or 0) > micros(LEASE):
-        note(workspace, home, case, Entry("crashed", now, state.busy, note="nothing was heard of it"))
-
-
-def note(workspace: Workspace, home: Home, case: str, entry: Entry) -> Decision:
-    """Let the retraining controller hear of an event, write down what it says, and call a person where it asks for one."""
-    decision = decide(_read(home, case), entry, workspace.params.block(case).retrain, entry.at)
-    for found in decision.append:
-        home.runs.append(case, found.to_dict(), found.at, key=f"{found.name}:{found.run}")
-    if decision.ask_person:
-        subject = f"[shelflife] {case}: a person must decide whether it goes on learning"
-        _mail(workspace, home, f"breaker:{case}:{entry.run}", subject, f"{case}: {decision.reason}.\n")
-    return decision
-
-
-def _read(home: Home, case: str) -> list[Entry]:
-    return [Entry.from_dict(body) for body in home.runs.journal(case)]
-
-
-def _mail(workspace: Workspace, home: Home, key: str, subject: str, text: str) -> dict[str, Any]:
-    now = home.clock()()
-    with home.state.begin() as connection:
-        home.outbox.queue(connection, key=key, subject=subject, text=text, at=now)
-    delivery = home.outbox.deliver(workspace.params.shop.mail, now)
-    return {"text": f"sent {delivery.sent}, waiting {delivery.waiting}", "sent": delivery.sent, "waiting": delivery.waiting}
 
 
 def _story(runs: Runs, case: str, name: str, status: str) -> str:

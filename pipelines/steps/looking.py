@@ -12,7 +12,7 @@ from pipelines.core.clock import DAY, day_of, days, micros, spell
 from pipelines.core.decision import Ranking
 from pipelines.core.errors import NotDecidable
 from pipelines.core.verdict import Finding
-from pipelines.steps import bundle
+from pipelines.steps import bundle, retraining
 from pipelines.steps.rows import Rows, from_arrow
 from pipelines.steps.train import labelled
 from pipelines.steps.workspace import Workspace
@@ -174,5 +174,5 @@ def performance(
 
 def _last_learnt(home: Home, case: str, as_of: int) -> int:
     """When the last learning run of the use case began: labels that matured before it are not new."""
-    begun = [row["at"] for row in home.runs.journal(case) if row["event"] == "opened" and row["at"] < as_of]
+    begun = [entry.at for entry in retraining.entries(home, case) if entry.name == "started" and entry.at < as_of]
     return max(begun, default=0)

@@ -12,6 +12,8 @@ import numpy as np
 from pipelines.core.clock import instant, iso
 from pipelines.core.errors import NotDecidable, ShelflifeError
 from pipelines.core.verdict import Finding
+from pipelines.evaluation import controller
+from pipelines.evaluation.controller import Entry
 from pipelines.steps import alarms, looking, retraining
 from pipelines.steps.workspace import Workspace
 
@@ -100,8 +102,8 @@ def act(
         done += _quarantine(home, seen, diagnosis, now)
     cause = diagnosis.kind if diagnosis.retrain else _age(home, case, block, now)
     if cause:
-        key = f"{case}@{iso(seen.as_of)}"
-        decision = retraining.trigger(home, case, key, cause, seen.labels, seen.positives, block.retrain, now)
+        event = Entry("triggered", now, f"{case}@{iso(seen.as_of)}", cause=cause, labels=seen.labels, positives=seen.positives)
+        decision = retraining.propose(home, case, event, block.retrain)
         proposal = CAUSES[cause] if decision.start else None
         done.append("Retraining is proposed." if decision.start else f"No retraining: {decision.reason}.")
         if decision.ask_person:
@@ -125,9 +127,7 @@ def _quarantine(home: Home, seen: looking.Seen, diagnosis: Diagnosis, now: int) 
 
 
 def _age(home: Home, case: str, block: Block, now: int) -> str | None:
-    from pipelines.evaluation import controller
-
-    state = controller.fold(retraining.entries(home.runs.journal(case)))
+    state = controller.fold(retraining.entries(home, case))
     return "age" if controller.too_old(state, block.retrain, now) else None
 
 

@@ -1,52 +1,25 @@
-"""The retraining controller at work: what happened to a use case's runs, as the journal that the pure decision is made from."""
+"""A proposal to learn anew: heard by the retraining controller, written down, and emitted only if nothing stands against it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pipelines.evaluation.controller import Decision, Entry, decide
 
 if TYPE_CHECKING:
     from pipelines.core.params import Retrain
-    from pipelines.evaluation.controller import Decision, Entry
     from pipelines.store.home import Home
 
-ENDS = {"promoted": "promoted", "crashed": "crashed", "rejected": "rejected", "declined": "rejected", "refused": "rejected"}
+
+def entries(home: Home, case: str) -> list[Entry]:
+    """The use case's journal."""
+    return [Entry.from_dict(row) for row in home.runs.journal(case)]
 
 
-def entries(journal: Sequence[Mapping[str, Any]]) -> list[Entry]:
-    """The journal of store.runs in the controller's words. Runs are opened, judged and closed by `learn`; triggers are ours."""
-    return [entry for row in journal if (entry := _entry(row)) is not None]
-
-
-def _entry(row: Mapping[str, Any]) -> Entry | None:
-    from pipelines.evaluation.controller import Entry
-
-    name, at, run = row["event"], row["at"], row.get("run", "")
-    if name == "triggered":
-        return Entry("triggered", at, run, cause=row["cause"], labels=row["labels"], positives=row["positives"])
-    if name == "opened":
-        return Entry("started", at, run)
-    if name == "judged":
-        return Entry("finished", at, run, verdict=row["verdict"])
-    if name == "closed" and row["status"] in ENDS:
-        return Entry(ENDS[row["status"]], at, run)
-    return None
-
-
-def trigger(home: Home, case: str, key: str, cause: str, labels: int, positives: int, params: Retrain, now: int) -> Decision:
-    """Ask for a retraining; what was decided, and written down. The run itself starts, and takes its lease, in `learn`."""
-    from pipelines.evaluation import controller
-
-    event = controller.Entry("triggered", now, key, cause=cause, labels=labels, positives=positives)
-    decision = controller.decide(entries(home.runs.journal(case)), event, params, now)
-    if decision.append:
-        row = {
-            "event": "triggered",
-            "run": key,
-            "cause": cause,
-            "labels": labels,
-            "positives": positives,
-            "why": decision.reason,
-        }
-        home.runs.append(case, row, now, key=f"triggered {key}")
+def propose(home: Home, case: str, event: Entry, params: Retrain) -> Decision:
+    """What the controller says to a trigger. Its `started` is left to the run that learn opens, which may never come."""
+    decision = decide(entries(home, case), event, params, event.at)
+    for found in decision.append:
+        if found.name == "triggered":
+            home.runs.append(case, found.to_dict(), found.at, key=f"{found.name}:{found.run}")
     return decision

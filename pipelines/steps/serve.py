@@ -84,11 +84,11 @@ def service(workspace: Workspace, home: Home, *, private: bool = True, hosts: tu
     from pipelines.serving.tokens import Token
     from pipelines.shop.contracts import CONTRACTS, SIMULATED
 
-    clock = SteadyClock(home.clock())
+    clock = SteadyClock(lambda: home.clock()())
     online = home.path / "online"
 
     def append(events: Sequence[Event]) -> list[int]:
-        return home.log.append(events, arrived=clock())
+        return home.log.append(events, arrived=clock.sure())
 
     def quarantine(row: Event | str, problems: Sequence[str]) -> None:
         home.quarantine.put(row, problems, clock())
@@ -101,12 +101,17 @@ def service(workspace: Workspace, home: Home, *, private: bool = True, hosts: tu
     cases = [workspace.case(name) for name in workspace.params.cases]
     return Service(
         declared={case.name: Declared(case.question, case.asks, case.answers) for case in cases},
-        champions=Champions(lambda: champions(home), home.releases.epoch, parts, online / "serving.json"),
+        champions=Champions(lambda: champions(home), lambda: epoch(home), parts, online / "serving.json"),
         predictions=Predictions(online / "spool", append),
         intake=Intake({kind: CONTRACTS[kind] for kind in SIMULATED}, append, quarantine),
         token=Token.at(home.path / "keys" / "api.token"),
         clock=clock, private=private, hosts=hosts, story=lambda case: story(home, case),
     )  # fmt: skip
+
+
+def epoch(home: Home) -> int:
+    """The count of changes: what the server looks at to learn of one. The state is opened here and not before, since it may be away."""
+    return home.releases.epoch()
 
 
 def champions(home: Home) -> dict[str, Champion]:
@@ -205,7 +210,10 @@ class Behind:
 
 
 def _open_bundle(home: Home, name: str) -> tuple[Bundle, Files]:
-    found = home.releases.read(name)
+    """The verified bytes, straight from the folder: they need no state to be believed."""
+    from pipelines.store.bundles import load
+
+    found = load(home.path / "releases" / name, name)
     return found.manifest, found.files
 
 

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise ShelflifeError(
             f"{verdict.why()}\nNothing was trained. Mend the feed, or hold the bad partition with shelflife quarantine hold, then run again."
         )
-    return {"text": verdict.why(), "verdict": verdict.to_dict()}
+    return {"text": f"{verdict.subject} passes: {len(verdict.findings)} checks", "verdict": verdict.to_dict()}
 
 
 def look(workspace: Workspace, case: str) -> Verdict:

@@ -15,19 +15,18 @@ from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pipelines.core.clock import micros
 from pipelines.core.digest import canonical
 from pipelines.core.errors import ShelflifeError
-from pipelines.store import ledger, sqlite
+from pipelines.store import sqlite
 from pipelines.store.decisions import Decision
 from pipelines.store.durable import discard, make_folder, sha256_of, sync_folder, unfinished
 from pipelines.store.failpoint import failpoint
 from pipelines.store.home import VERSION, Home
-from pipelines.store.releases import CHAIN, Change
-from pipelines.store.state import CHAMPIONS, OUTBOX, QUARANTINE
+from pipelines.store.releases import Change, changes
+from pipelines.store.state import OUTBOX, QUARANTINE
 
 DATABASES = ("state.db", "log.db", "landing/manifest.db")
 """In this order: what a database names was written before it, so a file it names is in the archive."""
@@ -35,7 +34,7 @@ DATABASES = ("state.db", "log.db", "landing/manifest.db")
 TREES = ("releases", "decisions", "keys", "landing")
 CONTENTS = "contents.json"
 PROMOTED_KEPT = 3
-"""The last champions of each use case that stay whatever their age."""
+"""How many bundles of each use case stay whatever their age: the champion, the one before it, and the one before that."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def restore(archive: Path, path: Path) -> Home:
 def prune(home: Home, now: int, keep: timedelta) -> Pruned:
     """Remove what is older than `keep`: bundles that may not answer any more, evidence of decisions on them, sent mails, replayed rows.
 
-    Never removed: a champion, the one before it, the last three champions of a use case, a bundle that a prediction of the
+    Never removed: a champion, the two that rollback would bring back before it, a bundle that a prediction of the
     last `keep` names, one that is still waiting for its verdict, an unsent mail, a waiting row, any event.
     """
     since = now - micros(keep)
@@ -247,19 +246,28 @@ def _check(path: Path) -> None:
 
 
 def _needed(connection: Connection, since: int) -> set[str]:
-    """Bundles that stay: champions, those before them, the last ones of each use case, and what answered since."""
+    """Bundles that stay: champions and those that rollbacks would bring back, and what answered since."""
     needed: set[str] = set()
-    for row in connection.execute(sa.select(CHAMPIONS.c.bundle, CHAMPIONS.c.previous)):
-        needed |= {row.bundle, row.previous}
     reigns: dict[str, list[Change]] = {}
-    for line in ledger.lines(connection, CHAIN):
-        if line.body["bundle"]:
-            reigns.setdefault(line.body["case"], []).append(Change(line.seq, at=line.at, **line.body))
-    for changes in reigns.values():
-        needed |= {str(change.bundle) for change in changes[-PROMOTED_KEPT:]}
-        ends = [change.at for change in changes[1:]]
-        needed |= {str(change.bundle) for change, end in zip(changes, ends, strict=False) if end >= since}
+    for change in changes(connection):
+        if change.bundle:
+            reigns.setdefault(change.case, []).append(change)
+    for reign in reigns.values():
+        needed |= set(_way_back(reign))
+        ended = zip(reign, [change.at for change in reign[1:]], strict=False)
+        needed |= {str(change.bundle) for change, end in ended if end >= since}
     return needed
+
+
+def _way_back(reigns: list[Change]) -> Iterator[str]:
+    """The champion of a use case and the bundles that rolling back again and again would bring, as many as are kept."""
+    now: Change | None = reigns[-1]
+    for _ in range(PROMOTED_KEPT):
+        if now is None or now.bundle is None:
+            return
+        yield now.bundle
+        earlier = [change for change in reigns if change.bundle == now.previous and change.epoch < now.epoch]
+        now = earlier[-1] if earlier else None
 
 
 def _bundles(home: Home) -> list[str]:

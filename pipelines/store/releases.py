@@ -175,7 +175,9 @@ class Releases:
             self.envelope(before.release, connection)
             self.read(now.previous)
             failpoint("rollback.checked")
-            change = Change(epoch + 1, case, "rollback", at, actor, reason, now.previous, before.release, before.previous)
+            # What retention has removed is no way back any more: better to say so now than when it is needed.
+            further = before.previous if before.previous and (self.folder / before.previous).exists() else None
+            change = Change(epoch + 1, case, "rollback", at, actor, reason, now.previous, before.release, further)
             self._enthrone(connection, change)
             self._mail(connection, change, mail)
             failpoint("rollback.written")
@@ -249,13 +251,13 @@ class Releases:
     def history(self, case: str | None = None) -> list[Change]:
         """Every change, oldest first."""
         with self.state.read() as connection:
-            return [change for change in _changes(connection) if case in (None, change.case)]
+            return [change for change in changes(connection) if case in (None, change.case)]
 
     def verify(self) -> int:
         """Follow the ledger and compare the champions with it; how many lines it has. Raises ShelflifeError if it was changed."""
         with self.state.read() as connection:
             count = ledger.verify(connection, CHAIN)
-            told = {change.case: change.epoch for change in _changes(connection) if change.bundle}
+            told = {change.case: change.epoch for change in changes(connection) if change.bundle}
             found = {row.usecase: row.epoch for row in connection.execute(sa.select(CHAMPIONS))}
             if told != found:
                 raise ShelflifeError(
@@ -391,7 +393,8 @@ def _check_epoch(found: int, expected: int | None) -> None:
         )
 
 
-def _changes(connection: Connection) -> list[Change]:
+def changes(connection: Connection) -> list[Change]:
+    """Every line of the releases' ledger, oldest first."""
     return [Change(line.seq, at=line.at, **line.body) for line in ledger.lines(connection, CHAIN)]
 
 
@@ -410,7 +413,7 @@ def _champion(connection: Connection, case: str) -> Champion | None:
 
 def _reign(connection: Connection, case: str, bundle: str, before: int) -> Change | None:
     """The latest time, before an epoch, that this bundle became champion of the use case."""
-    found = [c for c in _changes(connection) if c.case == case and c.bundle == bundle and c.epoch < before]
+    found = [c for c in changes(connection) if c.case == case and c.bundle == bundle and c.epoch < before]
     return found[-1] if found else None
 
 

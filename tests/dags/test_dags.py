@@ -124,16 +124,23 @@ class Told:
         return self.values.get(task_ids)
 
 
-YES, NO = {"chosen_options": ["Approve"], "responded_by_user": {"id": "1", "name": "ops"}}, {"chosen_options": ["Reject"]}
+YES = {"chosen_options": ["Approve"], "responded_by_user": {"id": "1", "name": "ops"}}
 
 
 @pytest.mark.parametrize(
-    ("verdict", "answer", "promoted", "status"),
-    [("pass", None, {"bundle": "b"}, "promoted"), ("pass", YES, {"bundle": "b"}, "promoted"), ("pass", NO, None, "declined"),
-     ("pass", YES, None, "refused"), ("fail", None, None, "rejected"), ("unsure", None, None, "inconclusive")],
-)  # fmt: skip
-def test_a_run_is_closed_with_what_became_of_it(learn, verdict, answer, promoted, status):
-    told = Told(open={"backfill": False}, record={"verdict": verdict}, approve=answer, promote=promoted)
+    ("verdict", "risk", "answer", "promoted", "status"),
+    [
+        ("pass", "low", None, {"bundle": "b"}, "promoted"),
+        ("pass", "high", YES, {"bundle": "b"}, "promoted"),
+        ("pass", "high", None, None, "declined"),
+        ("pass", "high", YES, None, "refused"),
+        ("pass", "low", None, None, "refused"),
+        ("fail", "high", None, None, "rejected"),
+        ("unsure", "low", None, None, "inconclusive"),
+    ],
+)
+def test_a_run_is_closed_with_what_became_of_it(learn, verdict, risk, answer, promoted, status):
+    told = Told(open={"backfill": False, "risk": risk}, record={"verdict": verdict}, approve=answer, promote=promoted)
     assert learn.user_defined_macros["status_of"](told) == status
     assert learn.user_defined_macros["status_of"](Told(open={"backfill": True}, record={"verdict": verdict})) == "backfilled"
 

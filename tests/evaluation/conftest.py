@@ -17,7 +17,8 @@ from pipelines.evaluation.evidence import Evidence
 
 MODELS = (Model("dummy", print, "dummy"), Model("baseline", print, "baseline"))
 PAYMENT = Contract(
-    "payment", "A payment.", (Field("payment_id", "string"), Field("customer", "string", key=True), Field("amount_cents", "cents"), Field("country", "string")), days(1),
+    "payment", "A payment.", (Field("payment_id", "string"), Field("customer", "string", key=True), Field("amount_cents", "cents"), Field("country", "string")),
+    days(1),
 )  # fmt: skip
 STOCK = Contract(
     "stock", "An item at the start of a day.", (Field("item", "string", key=True), Field("price_cents", "cents")), days(1)

@@ -61,10 +61,11 @@ def test_rows_of_one_unit_are_not_independent_evidence():
     random = np.random.default_rng(1)
     values, unit = np.repeat(random.normal(size=100), 10), np.repeat(np.arange(100), 10)
     alone, together = labelled(values, np.arange(1000)), labelled(values, unit)
-    width = [
-        np.subtract(*(lambda i: (i.high, i.low))(resample({"m": mean_of(values, rows)}, rows.units, resamples=800, seed=2)["m"].interval(0.05)))
+    bounds = [
+        resample({"m": mean_of(values, rows)}, rows.units, resamples=800, seed=2)["m"].interval(0.05)
         for rows in (alone, together)
-    ]  # fmt: skip
+    ]
+    width = [bound.high - bound.low for bound in bounds]
     assert width[1] > 2.5 * width[0]
 
 

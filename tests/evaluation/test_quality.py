@@ -14,7 +14,8 @@ def feed(seed=1, rows=8400):
     random = np.random.default_rng(seed)
     ts = np.sort(random.integers(NOW - 49 * DAY, NOW, rows))
     columns = {
-        "amount": random.lognormal(8, 0.8, rows), "visits": random.poisson(4, rows) * 1.0, "rate": np.where(random.random(rows) < 0.1, np.nan, random.random(rows)),
+        "amount": random.lognormal(8, 0.8, rows), "visits": random.poisson(4, rows) * 1.0,
+        "rate": np.where(random.random(rows) < 0.1, np.nan, random.random(rows)),
         "country": random.choice(np.array(["DE", "FR", "US"], object), rows), "note": np.array(["fine"] * rows, object),
     }  # fmt: skip
     return ts, columns

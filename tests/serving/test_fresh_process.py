@@ -1,10 +1,13 @@
 """Serving in a process of its own: nothing that trains is imported, and it starts, stops and dies well."""
 
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 from pathlib import Path
 
@@ -35,7 +38,7 @@ import sys
 sys.path[:0] = [{str(ROOT)!r}, {str(HERE)!r}]
 from pathlib import Path
 import shop_server
-shop_server.main(Path(sys.argv[1]))
+shop_server.main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
 """
 
 
@@ -63,15 +66,16 @@ print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
     assert json.loads(done.stdout) == []
 
 
+def start(folder, *swaps):
+    command = [sys.executable, "-c", SERVE, str(folder), *swaps]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process.address = process.stdout.readline().strip()
+    return process
+
+
 @pytest.fixture
 def server(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    process.address = process.stdout.readline().strip()
+    process = start(tmp_path)
     yield process
     process.kill()
     process.wait()
@@ -119,3 +123,48 @@ def test_only_a_loopback_address_is_private(host, private):
     from pipelines.serving.server import is_private
 
     assert is_private(host) is private
+
+
+@pytest.mark.slow
+def test_under_load_no_request_is_lost_while_fifty_releases_follow_one_another(tmp_path):
+    process, answers, failures = start(tmp_path, "50"), [], []
+
+    def asking(name):
+        connection = http.client.HTTPConnection(process.address.removeprefix("http://"), timeout=10)
+        until = time.monotonic() + 8
+        while time.monotonic() < until:
+            began = time.perf_counter()
+            connection.request("POST", "/v1/fraud", json.dumps({"asks": [ask(id=name)]}), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            body = json.loads(response.read())
+            (answers if response.status == 200 else failures).append((time.perf_counter() - began, body))
+
+    threads = [threading.Thread(target=asking, args=(f"t{n}",)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    process.send_signal(signal.SIGTERM)
+    logged = json.loads(process.communicate(timeout=20)[0].splitlines()[-1])
+    assert failures == []
+    swapped = [body for _, body in answers if body["epoch"] > 1]
+    assert len({body["epoch"] for body in swapped}) > 10
+    assert all(body["answers"][0]["score"] == pytest.approx(body["epoch"] / 1000, abs=1e-6) for body in swapped)
+    assert sorted(logged) == sorted(body["answers"][0]["prediction"] for _, body in answers)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_again_and_again_comes_back_with_every_answer_it_gave(tmp_path):
+    given = []
+    for _ in range(5):
+        process = start(tmp_path)
+        began = time.monotonic()
+        given += [post(process.address, id=f"a{n}")["request"] for n in range(20)]
+        assert time.monotonic() - began < 5
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    process = start(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert {line.split(".")[0] for line in (tmp_path / "log.jsonl").read_text().split()} == set(given)

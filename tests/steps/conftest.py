@@ -20,10 +20,6 @@ from pipelines.steps.workspace import Workspace
 from pipelines.store.home import Home
 
 HERE = Path(__file__).resolve().parents[2]
-COPIED = (
-    "__init__.py", "__main__.py", "cli.py", "core", "store", "shop/__init__.py", "shop/contracts.py", "shop/tables.py", "features/__init__.py", "features/split.py",
-          "evaluation/__init__.py", "evaluation/controller.py",
-          "steps/__init__.py", "steps/learn.py", "steps/runs.py", "steps/reproduce.py", "steps/processes.py", "steps/workspace.py")  # fmt: skip
 START = instant("2025-05-10")
 NOW = instant("2025-05-26")
 
@@ -210,13 +206,7 @@ def make(folder: Path) -> Throwaway:
 
 
 def _copy(root: Path) -> None:
-    for name in COPIED:
-        source, target = HERE / "pipelines" / name, root / "pipelines" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, target)
+    shutil.copytree(HERE / "pipelines", root / "pipelines", ignore=shutil.ignore_patterns("__pycache__", "usecases"))
     params = yaml.safe_load((HERE / "params.yaml").read_text())
     params["shop"]["mail"]["port"] = 9  # nobody listens: mail waits in the outbox
     _write(root, "params.yaml", yaml.safe_dump(params))

@@ -18,7 +18,7 @@ import pytest
 
 from pipelines.core.errors import ShelflifeError
 from pipelines.steps import airflow
-from pipelines.steps.airflow import Settings
+from pipelines.steps.airflow_settings import Settings
 from pipelines.steps.processes import tagged
 
 HERE = Path(__file__).resolve().parents[2]

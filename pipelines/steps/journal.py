@@ -1,0 +1,58 @@
+"""The journal of a use case: what the retraining controller hears and says, and the mails that follow from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipelines.core.clock import days, micros
+from pipelines.evaluation.controller import Decision, Entry, decide, fold
+
+if TYPE_CHECKING:
+    from pipelines.steps.workspace import Workspace
+    from pipelines.store.home import Home
+
+LEASE = days(2)
+"""How long a run may hold its use case: longer than a person may take to approve. A closed run frees it at once."""
+
+
+def note(workspace: Workspace, home: Home, case: str, entry: Entry) -> Decision:
+    """Let the retraining controller hear of an event, write down what it says, and call a person where it asks for one."""
+    decision = decide(_read(home, case), entry, workspace.params.block(case).retrain, entry.at)
+    for found in decision.append:
+        home.runs.append(case, found.to_dict(), found.at, key=f"{found.name}:{found.run}")
+    if decision.ask_person:
+        subject = f"[shelflife] {case}: a person must decide whether it goes on learning"
+        post(workspace, home, f"breaker:{case}:{entry.run}", subject, f"{case}: {decision.reason}.\n")
+    return decision
+
+
+def note_lost(workspace: Workspace, home: Home, case: str, now: int) -> None:
+    """A run that the journal believes under way, though nobody has held the use case for as long as a lease lasts, has crashed."""
+    state = fold(_read(home, case))
+    if state.busy and not home.runs.holder(case, now) and now - (state.started or 0) > micros(LEASE):
+        note(workspace, home, case, Entry("crashed", now, state.busy, note="nothing was heard of it"))
+
+
+def obstacle(workspace: Workspace, home: Home, case: str, name: str, now: int) -> str:
+    """Why the use case may not learn now, or nothing; then the journal says that this run has begun.
+
+    A run that the controller has started already (the monitor asked it) just begins; any other comes from the calendar or from
+    a person, who need not wait for a cooldown but must respect a hold.
+    """
+    note_lost(workspace, home, case, now)
+    if any((entry.name, entry.run) == ("started", name) for entry in _read(home, case)):
+        return ""
+    decision = note(workspace, home, case, Entry("triggered", now, name, cause="manual"))
+    return "" if decision.start else decision.reason
+
+
+def post(workspace: Workspace, home: Home, key: str, subject: str, text: str) -> dict[str, Any]:
+    now = home.clock()()
+    with home.state.begin() as connection:
+        home.outbox.queue(connection, key=key, subject=subject, text=text, at=now)
+    delivery = home.outbox.deliver(workspace.params.shop.mail, now)
+    return {"text": f"sent {delivery.sent}, waiting {delivery.waiting}", "sent": delivery.sent, "waiting": delivery.waiting}
+
+
+def _read(home: Home, case: str) -> list[Entry]:
+    return [Entry.from_dict(body) for body in home.runs.journal(case)]
