@@ -84,7 +84,7 @@ def service(workspace: Workspace, home: Home, *, private: bool = True, hosts: tu
     from pipelines.serving.tokens import Token
     from pipelines.shop.contracts import CONTRACTS, SIMULATED
 
-    clock = SteadyClock(lambda: home.clock()())
+    clock = SteadyClock(lambda: _now(home))
     online = home.path / "online"
 
     def append(events: Sequence[Event]) -> list[int]:
@@ -107,6 +107,10 @@ def service(workspace: Workspace, home: Home, *, private: bool = True, hosts: tu
         token=Token.at(home.path / "keys" / "api.token"),
         clock=clock, private=private, hosts=hosts, story=lambda case: story(home, case),
     )  # fmt: skip
+
+
+def _now(home: Home) -> int:
+    return home.clock()()
 
 
 def epoch(home: Home) -> int:
