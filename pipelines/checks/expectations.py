@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 SHOWN = 3
 """So many of the unexpected values are shown."""
 
+ALIKE = {"<": "\u2039", ">": "\u203a"}
+POLICY = (
+    "<head><meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'self' 'unsafe-inline' https:; "
+    "img-src 'self' data:; font-src 'self' https:; base-uri 'none'; form-action 'none'\">"
+)
+"""What Data Docs may do: be looked at. They run no script, neither their own from other hosts nor any that came with the data."""
+
 
 def meet(suite: Suite, table: pa.Table, docs: Path | None = None) -> list[Finding]:
     """A finding per expectation, in the suite's order; Data Docs under `docs`.
@@ -32,18 +39,28 @@ def meet(suite: Suite, table: pa.Table, docs: Path | None = None) -> list[Findin
     ShelflifeError for an expectation that it does not know or whose kwargs it refuses.
     """
     required = {e.column for e in suite.expectations if e.type == "expect_column_values_to_not_be_null"}
-    results = _run(suite, _frame(table), docs)
+    results = _run(suite, _frame(table, {e.column for e in suite.expectations}), docs)
+    _seal(docs)
     return [_finding(e, result, e.column in required) for e, result in zip(suite.expectations, results, strict=True)]
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
-    """The table with each list as its length; numbers with gaps become floats."""
+def _frame(table: pa.Table, columns: set[str | None]) -> pd.DataFrame:
+    """The columns that are looked at, each list as its length; numbers with gaps become floats.
+
+    Angle brackets become look-alikes of the same length: Data Docs show values raw, and data is never markup.
+    """
     import pyarrow.compute as pc
     from pyarrow import types
 
+    table = table.select([name for name in table.column_names if name in columns or name == "id"])
     for number, field in enumerate(table.schema):
+        column = table[field.name]
         if types.is_list(field.type) or types.is_large_list(field.type):
-            table = table.set_column(number, field.name, pc.list_value_length(table[field.name]))
+            table = table.set_column(number, field.name, pc.list_value_length(column))
+        elif types.is_string(field.type) and pc.any(pc.match_substring_regex(column, "[<>]")).as_py():
+            for bracket, alike in ALIKE.items():
+                column = pc.replace_substring(column, bracket, alike)
+            table = table.set_column(number, field.name, column)
     return table.to_pandas()
 
 
@@ -119,6 +136,14 @@ def _data_docs(context: Any, docs: Path | None) -> list[Any]:
     return [UpdateDataDocsAction(name="docs", site_names=["shelflife"])]
 
 
+def _seal(docs: Path | None) -> None:
+    """Put the policy into every page of the Data Docs."""
+    for path in docs.rglob("*.html") if docs else ():
+        text = path.read_text(encoding="utf-8")
+        if POLICY not in text:
+            path.write_text(text.replace("<head>", POLICY, 1), encoding="utf-8")
+
+
 def _finding(expectation: Expectation, result: Mapping[str, Any], required: bool) -> Finding:
     """The result in our words: the share of rows that break the rule, or the number that was observed."""
     name, wanted = expectation.name, expectation.wanted()
@@ -154,7 +179,14 @@ def _share(details: Mapping[str, Any]) -> float | None:
 def _examples(details: Mapping[str, Any]) -> str:
     """The first few unexpected values, quoted and cut: what came from outside is never echoed whole."""
     values = [value for value in details.get("partial_unexpected_list", []) if value is not None]
-    return ", such as " + ", ".join(ascii(value)[:40] for value in values[:SHOWN]) if values else ""
+    return ", such as " + ", ".join(_quoted(value) for value in values[:SHOWN]) if values else ""
+
+
+def _quoted(value: Any) -> str:
+    text = value
+    for bracket, alike in ALIKE.items():
+        text = text.replace(alike, bracket) if isinstance(text, str) else text
+    return ascii(text)[:40]
 
 
 def _error(info: Mapping[str, Any]) -> str:

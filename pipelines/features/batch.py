@@ -50,7 +50,7 @@ def rows(
         labels = database.label(case.label, case.asks.kind, _probes(asked, {case.label.by}, None))
         asked = asked if seen is None else _with_seen(asked, seen)
         if isinstance(case.answers, Ranking):
-            return _ranking_rows(case, database, asked, labels, index)
+            return _ranking_rows(case, case.answers, database, asked, labels, index)
         columns = features_of(case.features, database, case.asks.kind, asked)
     return _table(case, asked, columns, {"label": _label(case, labels)})
 
@@ -62,16 +62,21 @@ def features_of(features: FeatureSet, database: Database, kind: str, asked: pa.T
     return known | _derived(features, known, asked["ts"])
 
 
-def expanded_features(features: FeatureSet, database: Database, kind: str, asked: pa.Table, pairs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def expanded_features(
+    features: FeatureSet, database: Database, kind: str, asked: pa.Table, pairs: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
     """The same for a ranking: a row per candidate; `pairs` are the columns of candidates.expand, `ask` the row among the asks."""
     at = pairs["ask"]
     per_ask = [c for c in features.counted if c.key != "candidate"]
     per_pair = [c for c in features.counted if c.key == "candidate"]
     known = {name: given(asked[name], features.kind(name)).take(pa.array(at)) for name in features.given}
-    known |= {name: values[at] for name, values in database.counted(per_ask, kind, _probes(asked, _keys(per_ask), None)).items()}
+    known |= {
+        name: values[at] for name, values in database.counted(per_ask, kind, _probes(asked, _keys(per_ask), None)).items()
+    }
     if per_pair:
         known |= database.counted(per_pair, kind, _probes(asked, {"candidate"}, pairs))
-    return known | _derived(features, known, asked["ts"].combine_chunks().take(pa.array(at)))
+    known |= _derived(features, known, asked["ts"].combine_chunks().take(pa.array(at)))
+    return {name: known[name] for name in features.names}
 
 
 def given(column: pa.ChunkedArray | pa.Array, kind: str) -> pa.Array:
@@ -84,7 +89,11 @@ def plain(values: Any) -> np.ndarray:
     """A feature as the models see it: float64 with NaN as null, or objects with None as null."""
     if isinstance(values, np.ndarray):
         return values
-    return values.to_numpy(zero_copy_only=False) if values.type == pa.string() else values.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    return (
+        values.to_numpy(zero_copy_only=False)
+        if values.type == pa.string()
+        else values.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    )
 
 
 def _derived(features: FeatureSet, known: Mapping[str, Any], ts: Any) -> dict[str, np.ndarray]:
@@ -104,16 +113,18 @@ def _probes(asked: pa.Table, keys: set[str], pairs: Mapping[str, np.ndarray] | N
     if pairs is None:
         return columns
     at = pa.array(pairs["ask"])
-    return {name: column.take(at) for name, column in columns.items()} | {"candidate": pa.array(pairs["candidate"], pa.string())}
+    return {name: column.take(at) for name, column in columns.items()} | {
+        "candidate": pa.array(pairs["candidate"], pa.string())
+    }
 
 
 def _chosen(table: pa.Table, asks: tuple[int, int] | Collection[str], keep: Any) -> pa.Table:
     import pyarrow.compute as pc
 
-    if isinstance(asks, tuple) and len(asks) == 2 and all(isinstance(edge, int) for edge in asks):
+    if isinstance(asks, tuple) and len(asks) == 2 and not isinstance(asks[0], str):
         mask = pc.and_(pc.greater_equal(table["ts"], asks[0]), pc.less(table["ts"], asks[1]))
     else:
-        mask = pc.is_in(table["id"], pa.array(sorted(set(asks)), pa.string()))
+        mask = pc.is_in(table["id"], pa.array(sorted(set(map(str, asks))), pa.string()))
     chosen = table.filter(mask)
     return chosen if keep is None else chosen.filter(pa.array(keep(chosen)))
 
@@ -121,31 +132,46 @@ def _chosen(table: pa.Table, asks: tuple[int, int] | Collection[str], keep: Any)
 def _with_seen(asked: pa.Table, seen: Mapping[str, int]) -> pa.Table:
     ids = asked["id"].to_pylist()
     if missing := [name for name in ids if name not in seen]:
-        raise ShelflifeError(f"wanted the offset that each ask had seen, got none for {missing[0]}; leave seen out to go by arrival")
+        raise ShelflifeError(
+            f"wanted the offset that each ask had seen, got none for {missing[0]}; leave seen out to go by arrival"
+        )
     return asked.append_column("sees", pa.array([seen[name] for name in ids], pa.int64()))
 
 
 def _label(case: UseCase, values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "O":
-        raise ShelflifeError(f"{case.name}: wanted a label that is a number, got {case.label.how}; give it at_least or count it")
+        raise ShelflifeError(
+            f"{case.name}: wanted a label that is a number, got {case.label.how}; give it at_least or count it"
+        )
     if case.label.at_least is None:
         return values
     return np.where(np.isnan(values), np.nan, values >= case.label.at_least)
 
 
-def _ranking_rows(case: UseCase, database: Database, asked: pa.Table, wanted: np.ndarray, index: Index | Sequence[Index] | None) -> pa.Table:
+def _ranking_rows(
+    case: UseCase,
+    answers: Ranking,
+    database: Database,
+    asked: pa.Table,
+    wanted: np.ndarray,
+    index: Index | Sequence[Index] | None,
+) -> pa.Table:
     """Rows per candidate: label 1 for the item that came next, 0 for the others, NaN where nothing came."""
     if index is None:
-        raise ShelflifeError(f"{case.name} ranks candidates: wanted an index to find them, got none; fit one with features.candidates")
+        raise ShelflifeError(
+            f"{case.name} ranks candidates: wanted an index to find them, got none; fit one with features.candidates"
+        )
     if wanted.dtype.kind != "O":
-        raise ShelflifeError(f"{case.name}: wanted the label of a ranking to be an item, got {case.label.how}; use First of a string field")
-    pairs = candidates.expand(index, candidates.asks_of(asked, case.answers), case.answers)
+        raise ShelflifeError(
+            f"{case.name}: wanted the label of a ranking to be an item, got {case.label.how}; use First of a string field"
+        )
+    pairs = candidates.expand(index, candidates.asks_of(asked, answers), answers)
     at = pairs["ask"]
     names, columns = pairs["candidate"], expanded_features(case.features, database, case.asks.kind, asked, pairs)
     columns |= {name: pairs[name] for name in candidates.FEATURES}
     came = np.array([item is not None for item in wanted], dtype=bool)[at]
     label = np.where(came, (names == wanted[at]).astype(np.float64), np.nan)
-    wide = asked.take(pa.array(at)).drop_columns([case.answers.trail])
+    wide = asked.take(pa.array(at)).drop_columns([answers.trail])
     wide = wide.append_column("candidate", pa.array(names, pa.string()))
     return _table(case, wide, columns, {"label": label, "wanted": pa.array(wanted, pa.string()).take(pa.array(at))})
 

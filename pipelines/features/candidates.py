@@ -21,15 +21,11 @@ import numpy as np
 from pipelines.core.clock import iso
 from pipelines.core.decision import Ranking
 from pipelines.core.errors import ShelflifeError
-
-DISTANCE = 10
-"""Two views of a session count as viewed together when at most so many steps lie between; a step further counts 1/distance."""
+from pipelines.features import sessions
+from pipelines.features.sessions import Views, flatten, listed, look_up, ragged
 
 RECENT = 10
 """Neighbours are looked up for so many of the session's latest views."""
-
-SESSION = 50
-"""The longest session that is looked at."""
 
 CHUNK = 2_000
 """Asks expanded at once: bounds the memory."""
@@ -77,10 +73,10 @@ class Index:
         """From views: each one's item and the items viewed before it in its session (newest last). All arrived before until."""
         names = np.unique(np.asarray([name for name in items if name is not None] or [""], dtype=str))
         code = {name: at for at, name in enumerate(names.tolist())}
-        flat = _flatten(items, trails, code)
+        flat = flatten(items, trails, code)
         viewed = np.bincount(flat.code[flat.back == 0], minlength=len(names)).astype(np.float64)
-        start, to, coview, follows = _neighbours(flat, len(names), answers.neighbours)
-        again = np.bincount(flat.code[flat.back == 0], weights=_repeated(flat), minlength=len(names))
+        start, to, coview, follows = sessions.neighbours(flat, len(names), answers.neighbours)
+        again = np.bincount(flat.code[flat.back == 0], weights=sessions.repeated(flat), minlength=len(names))
         popular = np.lexsort((np.arange(len(names)), -viewed))[: answers.popular].astype(np.int32)
         shares = np.log(np.maximum(viewed, 1) / max(viewed.sum(), 1))
         repeats = again / np.maximum(viewed, 1)
@@ -99,7 +95,8 @@ class Index:
     def to_npz(self) -> bytes:
         """The index as an npz file of plain arrays."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, format=np.int64(1), **{name: np.asarray(getattr(self, name)) for name in self.__dataclass_fields__})
+        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in self.__dataclass_fields__}
+        np.savez_compressed(buffer, format=np.int64(1), **arrays)
         return buffer.getvalue()
 
     @staticmethod
@@ -111,7 +108,9 @@ class Index:
                     raise ShelflifeError(f"wanted a candidate index of format 1, got {int(arrays['format'])}")
                 fields = {name: arrays[name] for name in Index.__dataclass_fields__}
         except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ShelflifeError(f"wanted a candidate index as this program writes it, got something else: {error}; train again") from error
+            raise ShelflifeError(
+                f"wanted a candidate index as this program writes it, got something else: {error}; train again"
+            ) from error
         return Index(**{**fields, "until": int(fields["until"])})
 
     def expand(self, asks: Mapping[str, Any], answers: Ranking) -> dict[str, np.ndarray]:
@@ -132,7 +131,7 @@ class Index:
         session, strangers = self._sessions(items, trails)
         width = len(self.items) + len(strangers)
         near = self._near(session, width)
-        seen, count, last, oldest = _seen(session, width)
+        seen, count, last, oldest = sessions.seen(session, width)
         asks = len(items)
         popular = (np.arange(asks, dtype=np.int64)[:, None] * width + self.popular[None, : answers.popular]).ravel()
         pair = np.unique(np.concatenate([seen, near.best(answers.neighbours, width), popular]))
@@ -142,15 +141,17 @@ class Index:
         columns |= self._item_features(pair, code, near)
         return columns | {"reason": _reasons(columns)}
 
-    def _sessions(self, items: Sequence[Any], trails: Sequence[Any]) -> tuple[_Views, np.ndarray]:
+    def _sessions(self, items: Sequence[Any], trails: Sequence[Any]) -> tuple[Views, np.ndarray]:
         """The asks' sessions as codes, and the items the index has never seen: their codes come after its own."""
         code: dict[str, int] = {}
-        for name in (name for trail, item in zip(trails, items, strict=True) for name in (*_list(trail), item) if name is not None):
+        for name in (
+            name for trail, item in zip(trails, items, strict=True) for name in (*listed(trail), item) if name is not None
+        ):
             if name not in code:
                 code[name] = self.codes.get(name, -1)
         strangers = [name for name, at in code.items() if at < 0]
         code |= {name: len(self.items) + n for n, name in enumerate(strangers)}
-        return _flatten(items, trails, code), np.array(strangers, dtype=object)
+        return flatten(items, trails, code), np.array(strangers, dtype=object)
 
     def _names(self, code: np.ndarray, strangers: np.ndarray) -> np.ndarray:
         names = np.empty(len(code), dtype=object)
@@ -159,11 +160,11 @@ class Index:
         names[~known] = strangers[code[~known] - len(self.items)]
         return names
 
-    def _near(self, session: _Views, width: int) -> _Near:
+    def _near(self, session: Views, width: int) -> _Near:
         """What was viewed together with the latest views, summed over them by 1 / (1 + steps back)."""
         recent = (session.back < RECENT) & (session.code < len(self.items))
         source, ask, back = session.code[recent], session.ask[recent], session.back[recent]
-        rows, edges = _ragged(self.start[source], self.start[source + 1])
+        rows, edges = ragged(self.start[source], self.start[source + 1])
         pairs = ask[rows] * width + self.to[edges]
         weight = self.coview[edges] / (1.0 + back[rows])
         pair, place = np.unique(pairs, return_inverse=True)
@@ -177,21 +178,12 @@ class Index:
         known = code < len(self.items)
         inside = np.where(known, code, 0)
         return {
-            "item_coview": _look_up(near.pair, near.coview, pair, 0.0),
-            "item_follows": _look_up(near.pair, near.follows, pair, 0.0),
-            "item_follows_seen": _look_up(near.pair, near.strongest, pair, 0.0),
+            "item_coview": look_up(near.pair, near.coview, pair, 0.0),
+            "item_follows": look_up(near.pair, near.follows, pair, 0.0),
+            "item_follows_seen": look_up(near.pair, near.strongest, pair, 0.0),
             "item_popularity": np.where(known, self.popularity[inside], np.nan).astype(np.float64),
             "item_repeats": np.where(known, self.repeats[inside], np.nan).astype(np.float64),
         }
-
-
-@dataclass(frozen=True)
-class _Views:
-    """Sessions laid end to end, newest first: the ask's row, the item's code, how many steps back (0: the ask's own item)."""
-
-    ask: np.ndarray
-    code: np.ndarray
-    back: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -265,91 +257,24 @@ def _newest(views: Any) -> Any:
     return views.take(np.sort(order[::-1][last]))
 
 
-def _list(trail: Any) -> Sequence[Any]:
-    return [] if trail is None else trail
-
-
-def _flatten(items: Sequence[Any], trails: Sequence[Any], code: Mapping[str, int]) -> _Views:
-    """Each session newest first, cut at SESSION views. Names without a code (only in a fit: seen, never viewed) are left out."""
-    ask: list[int] = []
-    codes: list[int] = []
-    back: list[int] = []
-    for row, (item, trail) in enumerate(zip(items, trails, strict=True)):
-        session = [item, *list(_list(trail))[: -SESSION : -1]]
-        ask += [row] * len(session)
-        codes += [code.get(name, -1) for name in session]
-        back += range(len(session))
-    flat = _Views(np.array(ask, dtype=np.int64), np.array(codes, dtype=np.int64), np.array(back, dtype=np.int64))
-    known = flat.code >= 0
-    return _Views(flat.ask[known], flat.code[known], flat.back[known])
-
-
-def _repeated(views: _Views) -> np.ndarray:
-    """For each view that is newest in its session: 1 if its item is in the trail, else 0."""
-    newest = views.back == 0
-    own = np.full(views.ask.max(initial=-1) + 1, -1, dtype=np.int64)
-    own[views.ask[newest]] = views.code[newest]
-    again = np.bincount(views.ask, weights=(~newest) & (views.code == own[views.ask]), minlength=len(own))
-    return (again[views.ask[newest]] > 0).astype(np.float64)
-
-
-def _neighbours(views: _Views, count: int, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """CSR of shares: from an item, which items come after it in a session (1/distance), and which directly."""
-    newest = views.back == 0
-    own = np.full(views.ask.max(initial=-1) + 1, -1, dtype=np.int64)
-    own[views.ask[newest]] = views.code[newest]
-    before = (views.back > 0) & (views.back <= DISTANCE) & (own[views.ask] >= 0)
-    pair, place = np.unique(views.code[before] * count + own[views.ask[before]], return_inverse=True)
-    weight = np.bincount(place, weights=1.0 / views.back[before], minlength=len(pair))
-    direct = np.bincount(place, weights=views.back[before] == 1, minlength=len(pair))
-    source = pair // count
-    coview, follows = (values / np.maximum(np.bincount(source, weights=values, minlength=count), 1e-12)[source] for values in (weight, direct))
-    order = np.lexsort((pair, -coview, source))
-    rank = np.arange(len(order)) - np.searchsorted(source[order], source[order])
-    kept = np.sort(order[rank < most])
-    start = np.searchsorted(source[kept], np.arange(count + 1)).astype(np.int64)
-    return start, (pair[kept] % count).astype(np.int32), coview[kept].astype(np.float32), follows[kept].astype(np.float32)
-
-
-def _ragged(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers and positions of ranges laid end to end."""
-    lengths = ends - starts
-    rows = np.repeat(np.arange(len(starts)), lengths)
-    offsets = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return rows, starts[rows] + offsets
-
-
-def _seen(session: _Views, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of the session's own items, how often, and how many views ago last and first."""
-    pair, place = np.unique(session.ask * width + session.code, return_inverse=True)
-    count = np.bincount(place, minlength=len(pair))
-    last = np.full(len(pair), SESSION, dtype=np.int64)
-    np.minimum.at(last, place, session.back)
-    oldest = np.zeros(len(pair), dtype=np.int64)
-    np.maximum.at(oldest, place, session.back)
-    return pair, count, last, oldest
-
-
 def _session_features(
-    pair: np.ndarray, seen: np.ndarray, count: np.ndarray, last: np.ndarray, oldest: np.ndarray, session: _Views, ask: np.ndarray
+    pair: np.ndarray,
+    seen: np.ndarray,
+    count: np.ndarray,
+    last: np.ndarray,
+    oldest: np.ndarray,
+    session: Views,
+    ask: np.ndarray,
 ) -> dict[str, np.ndarray]:
     width = int(ask.max(initial=0)) + 1
     items = np.bincount(np.searchsorted(pair, seen) if len(seen) else [], minlength=len(pair))
     return {
-        "seen_count": _look_up(seen, count, pair, 0.0),
-        "seen_recency": _look_up(seen, last, pair, np.nan),
-        "seen_first": _look_up(seen, oldest, pair, np.nan),
+        "seen_count": look_up(seen, count, pair, 0.0),
+        "seen_recency": look_up(seen, last, pair, np.nan),
+        "seen_first": look_up(seen, oldest, pair, np.nan),
         "seen_length": np.bincount(session.ask, minlength=width)[ask].astype(np.float64),
         "seen_items": np.bincount(ask, weights=items, minlength=width)[ask],
     }
-
-
-def _look_up(known: np.ndarray, values: np.ndarray, wanted: np.ndarray, missing: float) -> np.ndarray:
-    """The values of the wanted pairs (both rising), `missing` where a pair is not known."""
-    if not len(known):
-        return np.full(len(wanted), missing)
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return np.where(known[at] == wanted, values[at], missing).astype(np.float64)
 
 
 def _reasons(columns: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -26,10 +26,14 @@ MANY = 2
 class Database:
     """The events of some kinds as known at `as_of`. `by_offset`: visible means an offset up to the ask's `sees`, not arrival."""
 
-    def __init__(self, tables: Tables, fields: Mapping[str, Iterable[str]], *, as_of: int, by_offset: bool = False, threads: int = 1):
+    def __init__(
+        self, tables: Tables, fields: Mapping[str, Iterable[str]], *, as_of: int, by_offset: bool = False, threads: int = 1
+    ) -> None:
         import duckdb
 
-        self._connection = duckdb.connect(config={"threads": threads, "enable_external_access": False, "preserve_insertion_order": True})
+        self._connection = duckdb.connect(
+            config={"threads": threads, "enable_external_access": False, "preserve_insertion_order": True}
+        )
         self._by_offset = by_offset
         self.types: dict[str, dict[str, str]] = {}
         self.raw: dict[str, pa.Table] = {}
@@ -123,13 +127,17 @@ def load(tables: Tables, kind: str, fields: Iterable[str], as_of: int) -> pa.Tab
     import pyarrow.compute as pc
 
     if kind not in tables:
-        raise ShelflifeError(f"wanted a table of {kind} events, got tables of {', '.join(sorted(tables)) or 'nothing'}; ingest that kind too")
+        raise ShelflifeError(
+            f"wanted a table of {kind} events, got tables of {', '.join(sorted(tables)) or 'nothing'}; ingest that kind too"
+        )
     wanted = [*ENVELOPE, *sorted(set(fields))]
     table = _read(tables[kind], kind, wanted)
     if pc.count_distinct(table["id"]).as_py() < len(table):
         table = _read(tables[kind], kind, None)
     if missing := [name for name in wanted if name not in table.column_names]:
-        raise ShelflifeError(f"the {kind} events have no column {', '.join(missing)}; they have {', '.join(table.column_names)}")
+        raise ShelflifeError(
+            f"the {kind} events have no column {', '.join(missing)}; they have {', '.join(table.column_names)}"
+        )
     return table.filter(pc.less_equal(table["arrived"], as_of))
 
 
@@ -140,7 +148,9 @@ def _read(source: pa.Table | Sequence[Path], kind: str, columns: Sequence[str] |
         present = [name for name in columns or source.column_names if name in source.column_names]
         return source.select(present)
     if not source:
-        raise ShelflifeError(f"wanted at least one Parquet file of {kind} events, got none; an empty day is a file without rows")
+        raise ShelflifeError(
+            f"wanted at least one Parquet file of {kind} events, got none; an empty day is a file without rows"
+        )
     tables = []
     for path in source:
         present = [name for name in pq.read_schema(path).names if columns is None or name in columns]
@@ -171,5 +181,11 @@ def _scatter(answer: pa.Table, name: str, rows: int, empty: float) -> np.ndarray
 
 def _sql_type(kind: pa.DataType) -> str:
     """DuckDB's name of the Arrow type, for the few types that an event table has."""
-    names = {pa.int64(): "BIGINT", pa.float64(): "DOUBLE", pa.bool_(): "BOOLEAN", pa.string(): "VARCHAR", pa.large_string(): "VARCHAR"}
+    names = {
+        pa.int64(): "BIGINT",
+        pa.float64(): "DOUBLE",
+        pa.bool_(): "BOOLEAN",
+        pa.string(): "VARCHAR",
+        pa.large_string(): "VARCHAR",
+    }
     return "VARCHAR[]" if pa.types.is_list(kind) else names.get(kind, str(kind))

@@ -19,7 +19,7 @@ def evaluate(derived: Iterable[Derived], columns: Columns) -> dict[str, np.ndarr
 
     A truth value is 1 or 0. What null means stands in core.expression: null in, null out, and no infinities.
     """
-    known = {name: values for name, values in columns.items()}
+    known = dict(columns)
     rows = len(next(iter(known.values()))) if known else 0
     made = {}
     with np.errstate(all="ignore"):
@@ -88,17 +88,18 @@ def _where(condition: Any, then: Any, otherwise: Any) -> np.ndarray:
     """Texts stay texts, so that a category can be chosen and compared; everything else is a number."""
     test = _number(condition)
     if _is_text(then) or _is_text(otherwise):
-        return np.where(np.isnan(test), None, np.where(test != 0, np.asarray(then, object), np.asarray(otherwise, object)))
+        chosen = np.where(test != 0, np.asarray(then, object), np.asarray(otherwise, object))
+        return np.where(np.isnan(test), np.full(chosen.shape, None, dtype=object), chosen)
     return np.where(np.isnan(test), np.nan, np.where(test != 0, _number(then), _number(otherwise)))
 
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     "add": _numeric(np.add), "sub": _numeric(np.subtract), "mul": _numeric(np.multiply), "div": _numeric(np.true_divide),
     "floordiv": _numeric(np.floor_divide), "mod": _numeric(np.mod), "pow": _numeric(np.power),
-    "lt": _comparison(operator.lt), "le": _comparison(operator.le), "gt": _comparison(operator.gt), "ge": _comparison(operator.ge),
-    "eq": _comparison(operator.eq), "ne": _comparison(operator.ne),
-    "minimum": _numeric(np.minimum), "maximum": _numeric(np.maximum), "and": _numeric(lambda a, b: (a != 0) & (b != 0)), "or": _numeric(lambda a, b: (a != 0) | (b != 0)),
+    "lt": _comparison(operator.lt), "le": _comparison(operator.le), "gt": _comparison(operator.gt),
+    "ge": _comparison(operator.ge), "eq": _comparison(operator.eq), "ne": _comparison(operator.ne),
+    "minimum": _numeric(np.minimum), "maximum": _numeric(np.maximum),
+    "and": _numeric(lambda a, b: (a != 0) & (b != 0)), "or": _numeric(lambda a, b: (a != 0) | (b != 0)),
     "neg": _numeric(np.negative), "abs": _numeric(np.abs), "log1p": _numeric(np.log1p), "exp": _numeric(np.exp),
-    "sqrt": _numeric(np.sqrt), "not": _numeric(lambda x: x == 0), "is_null": _is_null,
-    "where": _where,
+    "sqrt": _numeric(np.sqrt), "not": _numeric(lambda x: x == 0), "is_null": _is_null, "where": _where,
 }  # fmt: skip

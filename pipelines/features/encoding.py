@@ -33,7 +33,11 @@ class Encoder:
 
     @staticmethod
     def fit(
-        columns: Mapping[str, Any], kinds: Mapping[str, str], *, max_categories: int = 200, text: TextSettings | Mapping[str, Any] | None = None
+        columns: Mapping[str, Any],
+        kinds: Mapping[str, str],
+        *,
+        max_categories: int = 200,
+        text: TextSettings | Mapping[str, Any] | None = None,
     ) -> Encoder:
         """Fitted on columns of equal length. `kinds` names the features to encode, in order, each a number, category or text; a
         number whose column holds texts (the last country, say) is a category. `text` are the settings of every text column.
@@ -84,7 +88,9 @@ class Encoder:
             values = _column(columns, name)
             if kind == "text":
                 row, column, weight = self.texts[name].weights(_texts(values))
-                blocks.append(sparse.csr_array((weight, (row, column)), shape=(rows, len(self.texts[name].terms)), dtype=np.float32))
+                blocks.append(
+                    sparse.csr_array((weight, (row, column)), shape=(rows, len(self.texts[name].terms)), dtype=np.float32)
+                )
             else:
                 blocks.append(sparse.csr_array(self._plain(name, kind, values).reshape(-1, 1)))
         return sparse.hstack(blocks, format="csr")
@@ -94,7 +100,7 @@ class Encoder:
 
     def _codes(self, name: str, values: Any) -> np.ndarray:
         places = self._places[name]
-        return np.array([places.get(value, -1) for value in _texts(values)], dtype=np.float32)
+        return np.array([-1 if value is None else places.get(value, -1) for value in _texts(values)], dtype=np.float32)
 
     @cached_property
     def _places(self) -> dict[str, dict[str, int]]:
@@ -115,24 +121,31 @@ class Encoder:
         try:
             parsed = json.loads(data)
             if parsed["format"] != FORMAT:
-                raise ShelflifeError(f"wanted an encoder of format {FORMAT}, got {parsed['format']!r}; train again with this version")
+                raise ShelflifeError(
+                    f"wanted an encoder of format {FORMAT}, got {parsed['format']!r}; train again with this version"
+                )
             texts = {name: Vocabulary.from_dict(row) for name, row in parsed["texts"].items()}
             categories = {name: tuple(values) for name, values in parsed["categories"].items()}
             return Encoder(tuple((name, kind) for name, kind in parsed["sources"]), categories, texts)
         except (KeyError, TypeError, ValueError) as error:
-            raise ShelflifeError(f"wanted an encoder as this program writes it, got something else ({error}); train again") from error
+            raise ShelflifeError(
+                f"wanted an encoder as this program writes it, got something else ({error}); train again"
+            ) from error
 
 
 def _settings(text: Mapping[str, Any]) -> TextSettings:
     known = TextSettings.__dataclass_fields__
     if unknown := sorted(set(text) - set(known)):
         raise ShelflifeError(f"text has no setting {', '.join(unknown)}; it has {', '.join(known)}")
-    return TextSettings(**{name: tuple(value) if name == "ngrams" else value for name, value in text.items()})
+    chosen: dict[str, Any] = {name: tuple(value) if name == "ngrams" else value for name, value in text.items()}
+    return TextSettings(**chosen)
 
 
 def _column(columns: Mapping[str, Any], name: str) -> Any:
     if name not in columns:
-        raise ShelflifeError(f"wanted a column {name}, got {', '.join(sorted(columns)) or 'none'}; compute the model's features first")
+        raise ShelflifeError(
+            f"wanted a column {name}, got {', '.join(sorted(columns)) or 'none'}; compute the model's features first"
+        )
     return columns[name]
 
 

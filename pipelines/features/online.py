@@ -1,233 +1,250 @@
-"""The shape of the online store: tables, tiles and the questions asked of them, as SQLite text made from the definitions.
-
-Per kind of event one table of rows with what the features read, per window's grain one table of tiles. A window is its tiles
-from the far edge to the last tile that ends at or before the near edge, and the rows from there to the near edge: the fresh
-head. First, last and distinct are read from the rows alone, by index.
-"""
+"""The online store: rows, tiles and the log's offset in one SQLite file, changed in one transaction, bounded by expiry."""
+# ruff: noqa: S608  statements are made of our own table names and quoted fields; every value is a parameter
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipelines.core.clock import DAY
-from pipelines.core.digest import digest
+from pipelines.core.clock import days, iso, micros
 from pipelines.core.errors import ShelflifeError
-from pipelines.core.feature import Counted, FeatureSet
-from pipelines.features.sql import quote
-from pipelines.features.tiles import FOREVER, Window, by_window, columns_read
+from pipelines.core.event import Event
+from pipelines.core.feature import FeatureSet
+from pipelines.features.plan import Plan, Question, Series, align, answer, plan, rows_table, stored
+from pipelines.features.tiles import FOREVER
 
-FORMAT = 1
-TILED = ("count", "sum", "mean", "min", "max")
-"""Aggregations that tiles hold; their state per tile is a few numbers. The others read rows."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-
-@dataclass(frozen=True)
-class Series:
-    """One table of tiles: which events it counts, by which key, how long a tile is, and of which fields it keeps numbers."""
-
-    table: str
-    of: str
-    by: str
-    where: tuple[tuple[str, Any], ...]
-    grain: int
-    ever: bool
-    fields: tuple[str, ...]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """n, then count, sum, smallest and largest of each field."""
-        return ("n", *(f"{part}_{field}" for field in self.fields for part in ("c", "s", "lo", "hi")))
-
-    def create(self) -> str:
-        numbers = ", ".join(map(quote, self.columns))
-        return f"CREATE TABLE {self.table} (key, start INTEGER, {numbers}, PRIMARY KEY (key, start)) WITHOUT ROWID"
-
-    def add(self) -> str:
-        """Merges a tile's numbers into what is there."""
-        marks = ", ".join("?" * (2 + len(self.columns)))
-        merged = ", ".join(f"{quote(name)} = {_merge(name)}" for name in self.columns)
-        return f"INSERT INTO {self.table} VALUES ({marks}) ON CONFLICT DO UPDATE SET {merged}"
-
-    def rebuild(self) -> str:
-        """One tile again from its rows; parameters: key, start, key, first ts, last ts (exclusive), and the filter's."""
-        numbers = ", ".join(["count(*) AS n", *(_numbers(quote(field)) for field in self.fields)])
-        return f"""INSERT INTO {self.table} SELECT * FROM (SELECT ?, ?, {numbers} FROM {rows_table(self.of)}
-WHERE {quote(self.by)} = ? AND ts >= ? AND ts < ?{_filter(self.where)}) WHERE n > 0"""
-
-    def fold(self) -> str:
-        """Tiles before a horizon into the one that holds everything older; parameter: the horizon."""
-        numbers = ", ".join(f"{_fold(name)}({quote(name)})" for name in self.columns)
-        merged = ", ".join(f"{quote(name)} = {_merge(name)}" for name in self.columns)
-        return f"""INSERT INTO {self.table} SELECT key, {-FOREVER}, {numbers} FROM {self.table}
-WHERE start > {-FOREVER} AND start < ? GROUP BY key ON CONFLICT DO UPDATE SET {merged}"""
+Row = tuple[Any, ...]
 
 
-@dataclass(frozen=True)
-class Question:
-    """One window's statement: a row per key with a column per feature. `tiles`: its series, None where rows alone answer."""
+class OnlineStore:
+    """One feature set's state in one SQLite file. A file made for other definitions is refused: `at` gives each its own."""
 
-    window: Window
-    features: tuple[Counted, ...]
-    series: Series | None
+    def __init__(self, path: Path, features: FeatureSet) -> None:
+        self.plan: Plan = plan(features)
+        self.path = path
+        self._lock = threading.RLock()
+        self._horizons: dict[str, int] = {}
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._connection = sqlite3.connect(
+            path, isolation_level=None, timeout=30, cached_statements=512, check_same_thread=False
+        )
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "cache_size=-65536"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._create()
 
-    @cached_property
-    def text(self) -> str:
-        """Parameters: see `parameters`."""
-        return self._statement(exclude=False)
+    @staticmethod
+    def at(folder: Path, features: FeatureSet) -> OnlineStore:
+        """The store of these definitions in a folder. Changed definitions begin a new file at offset 0, to be caught up from
+        the log, while the old file goes on answering for the release that uses it."""
+        return OnlineStore(folder / f"{plan(features).digest[:16]}.db", features)
 
-    @cached_property
-    def without(self) -> str:
-        """The same from rows (and what was folded), leaving out one event by its id: the ask itself."""
-        return self._statement(exclude=True)
+    def _create(self) -> None:
+        with self._transaction():
+            if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                for statement in self.plan.create():
+                    self._connection.execute(statement)
+                values = [("plan", self.plan.digest), ("offset", 0), ("arrived", 0)]
+                self._connection.executemany("INSERT INTO meta VALUES (?, ?)", values)
+            if self._meta("plan") != self.plan.digest:
+                raise ShelflifeError(
+                    f"{self.path} was made for other feature definitions; use OnlineStore.at and read the log again"
+                )
 
-    def parameters(self, keys: str, ts: int, exclude: str | None = None) -> dict[str, Any]:
-        """For the keys (a JSON list) at the moment ts."""
-        low, end = self.window.edges(ts)
-        head = end - end % self.window.grain
-        filters = {f"w{n}": stored(value) for n, (_, value) in enumerate(self.window.where)}
-        return {"keys": keys, "low": low, "head": head if exclude is None else low, "end": end, "own": exclude, **filters}
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        with self._lock:
+            self._connection.execute(f"BEGIN {kind}")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
 
-    def _statement(self, *, exclude: bool) -> str:
-        if self.series is None:
-            cells = ", ".join(f"({self._from_rows(f, exclude=exclude)})" for f in self.features)
-            return f"SELECT k.value, {cells} FROM json_each(:keys) k"
-        return self._merged(self.series, exclude=exclude)
+    def _meta(self, name: str, default: Any = None) -> Any:
+        found = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return found[0] if found else default
 
-    def _merged(self, series: Series, *, exclude: bool) -> str:
-        """Tiles and head together, aggregated once; a key without any event gives no row."""
-        tiles = f"t.start = {-FOREVER}" if exclude else "t.start >= :low AND t.start < :head"
-        kept = ", ".join(f"t.{quote(name)}" for name in series.columns)
-        fresh = ", ".join(["1 AS n", *(_as_numbers(field) for field in series.fields)])
-        total = ", ".join(f"{_fold(name)}({quote(name)})" for name in series.columns)
-        return f"""SELECT key, {total} FROM (
-SELECT t.key, {kept} FROM json_each(:keys) k CROSS JOIN {series.table} t ON t.key = k.value AND {tiles}
-UNION ALL SELECT k.value, {fresh} FROM json_each(:keys) k CROSS JOIN {rows_table(series.of)} r ON {self._inside(":head", exclude=exclude)}
-) GROUP BY key"""
+    def _set(self, name: str, value: Any) -> None:
+        self._connection.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value)
+        )
 
-    def _from_rows(self, feature: Counted, *, exclude: bool) -> str:
-        value, table = f"r.{quote(str(feature.how.field))}", f"{rows_table(self.window.of)} r"
-        inside = f"{self._inside(':low', exclude=exclude)} AND {value} IS NOT NULL"
-        if feature.how.how == "distinct":
-            return f"SELECT count(DISTINCT {value}) FROM {table} WHERE {inside}"
-        order = "ASC" if feature.how.how == "first" else "DESC"
-        return f"SELECT {value} FROM {table} WHERE {inside} ORDER BY r.ts {order}, r.id {order} LIMIT 1"
+    def offset(self) -> int:
+        """The log's offset up to which events have been applied."""
+        return int(self._meta("offset"))
 
-    def _inside(self, low: str, *, exclude: bool) -> str:
-        filters = "".join(f" AND r.{quote(name)} IS :w{n}" for n, (name, _) in enumerate(self.window.where))
-        return f"r.{quote(self.window.by)} = k.value AND r.ts >= {low} AND r.ts < :end{filters}{' AND r.id <> :own' if exclude else ''}"
+    def arrived(self) -> int:
+        """When the newest applied event arrived (microseconds): what a reader of features may call their freshness."""
+        return int(self._meta("arrived"))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def apply(self, events: Iterable[Event]) -> int:
+        """Apply events of the log, whole or not at all, and return the new offset; what was applied before is skipped.
+
+        Events need their offset: raises ShelflifeError for one that has none.
+        """
+        batch = list(events)
+        if any(event.offset is None for event in batch):
+            raise ShelflifeError(
+                "wanted events that the log has given an offset, got one without; append it to the log and read it back"
+            )
+        with self._transaction():
+            done = self.offset()
+            fresh = sorted((e for e in batch if (e.offset or 0) > done), key=lambda e: e.offset or 0)
+            for kind in self.plan.fields:
+                self._apply_kind(kind, [e for e in fresh if e.kind == kind])
+            if fresh:
+                self._set("offset", fresh[-1].offset)
+                self._set("arrived", max(self.arrived(), *(e.arrived or 0 for e in fresh)))
+            return self.offset()
+
+    def _apply_kind(self, kind: str, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        fields, horizon = self.plan.fields[kind], int(self._meta(f"horizon {kind}", -FOREVER))
+        current = self._current(kind, [event.id for event in events])
+        changed: dict[str, Row] = {}
+        added: list[Row] = []
+        retracted: list[Row] = []
+        for event in events:
+            row = (event.id, event.ts, *(stored(event.body.get(name)) for name in fields))
+            before = current.get(event.id)
+            if before == row:
+                continue
+            retracted += [before] if before else []
+            current[event.id] = changed[event.id] = row
+            added.append(row)
+        kept = [row for row in changed.values() if row[1] >= horizon]
+        self._write_rows(kind, kept, [row[0] for row in retracted])
+        for series in (s for s in self.plan.series if s.of == kind):
+            self._write_tiles(series, fields, added, retracted)
+
+    def _current(self, kind: str, ids: Sequence[str]) -> dict[str, Row]:
+        rows = self._connection.execute(
+            f"SELECT * FROM {rows_table(kind)} WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),)
+        )
+        return {row[0]: row for row in rows}
+
+    def _write_rows(self, kind: str, rows: Sequence[Row], gone: Sequence[str]) -> None:
+        table = rows_table(kind)
+        self._connection.executemany(f"DELETE FROM {table} WHERE id = ?", [(name,) for name in gone])
+        marks = ", ".join("?" * (2 + len(self.plan.fields[kind])))
+        self._connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
+
+    def _write_tiles(self, series: Series, fields: Sequence[str], added: Sequence[Row], retracted: Sequence[Row]) -> None:
+        """New events are merged in; a tile that held a version now corrected is made again from its rows."""
+        horizon = int(self._meta(f"horizon {series.table}", -FOREVER))
+        place = _placer(series, fields, horizon)
+        tiles: dict[tuple[Any, int], list[Any]] = {}
+        for row in added:
+            if (at := place(row)) is not None:
+                _count(tiles.setdefault(at, [0] + [0, 0, None, None] * len(series.fields)), series, fields, row)
+        self._connection.executemany(series.add(), [(*at, *numbers) for at, numbers in tiles.items()])
+        again = {at for row in retracted if (at := place(row)) is not None and at[1] > -FOREVER}
+        for key, start in again:
+            self._connection.execute(f"DELETE FROM {series.table} WHERE key = ? AND start = ?", (key, start))
+            filters = [stored(value) for _, value in series.where]
+            self._connection.execute(series.rebuild(), (key, start, key, start, start + series.grain, *filters))
+
+    def expire(self, now: int, keep: int = micros(days(30))) -> int:
+        """Drop what no ask at or after `now` can need and return how many rows went. `keep` (microseconds): how late a
+        correction may come and still replace what it corrects, beyond the longest window's own length."""
+        gone = 0
+        with self._transaction():
+            for kind in self.plan.fields:
+                reach = self.plan.reach(kind, keep)
+                if reach is not None:
+                    gone += self._expire(kind, align(now - reach))
+        return gone
+
+    def _expire(self, kind: str, horizon: int) -> int:
+        if horizon <= int(self._meta(f"horizon {kind}", -FOREVER)):
+            return 0
+        gone = self._connection.execute(f"DELETE FROM {rows_table(kind)} WHERE ts < ?", (horizon,)).rowcount
+        self._set(f"horizon {kind}", horizon)
+        for series in (s for s in self.plan.series if s.of == kind):
+            if series.ever:
+                self._connection.execute(series.fold(), (horizon,))
+            self._connection.execute(f"DELETE FROM {series.table} WHERE start > ? AND start < ?", (-FOREVER, horizon))
+            self._set(f"horizon {series.table}", horizon)
+        return gone
+
+    @contextmanager
+    def snapshot(self) -> Iterator[int]:
+        """One consistent view of rows, tiles and offset, for as long as it is open; gives the offset."""
+        with self._transaction("DEFERRED"):
+            meta = dict(self._connection.execute("SELECT name, value FROM meta"))
+            self._horizons = {kind: meta[f"horizon {kind}"] for kind in self.plan.fields if f"horizon {kind}" in meta}
+            yield int(meta["offset"])
+
+    def ask(self, question: Question, keys: Sequence[Any], ts: int, own: str | None = None) -> dict[Any, dict[str, Any]]:
+        """The window's features of each key at the moment ts, inside a snapshot; a key that is missing has an empty window.
+        `own` is the id of the ask, where it must be left out by id."""
+        self._check_horizon(question, ts)
+        found = self._connection.execute(
+            question.text if own is None else question.without, question.parameters(json.dumps(keys), ts, own)
+        )
+        if question.series is None:
+            return {key: {f.name: number(v) for f, v in zip(question.features, cells, strict=True)} for key, *cells in found}
+        columns = question.series.columns
+        merged = ((key, dict(zip(columns, numbers, strict=True))) for key, *numbers in found)
+        return {key: {f.name: answer(f, numbers) for f in question.features} for key, numbers in merged}
+
+    def _check_horizon(self, question: Question, ts: int) -> None:
+        """Refuses a moment whose window has expired in part: a count too low would look like an answer."""
+        horizon = self._horizons.get(question.window.of, -FOREVER)
+        low, end = question.window.edges(ts)
+        if (end if question.window.ever and question.series else low) < horizon and horizon > -FOREVER:
+            raise ShelflifeError(
+                f"wanted features at {iso(ts)}, but the store keeps {question.window.of} from {iso(horizon)} on; read them in batch"
+            )
+
+    def holds(self, kind: str, name: str, before: int) -> bool:
+        """Whether an event of that id, with an earlier time, is among the rows."""
+        if kind not in self.plan.fields:
+            return False
+        query = f"SELECT 1 FROM {rows_table(kind)} WHERE id = ? AND ts < ?"
+        return self._connection.execute(query, (name, before)).fetchone() is not None
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Everything the store keeps for a feature set."""
+def _placer(series: Series, fields: Sequence[str], horizon: int) -> Callable[[Row], tuple[Any, int] | None]:
+    """The function from a row to its tile (key, start): None where the filter or a null key leaves it out, or it is too old."""
+    by = 2 + fields.index(series.by)
+    tests = [(2 + fields.index(name), stored(value)) for name, value in series.where]
 
-    features: FeatureSet
-    series: tuple[Series, ...]
-    questions: tuple[Question, ...]
-
-    @cached_property
-    def fields(self) -> dict[str, tuple[str, ...]]:
-        return columns_read(self.features.counted)
-
-    @cached_property
-    def digest(self) -> str:
-        """Of the definitions that the store's state depends on."""
-        return digest({"format": FORMAT, "counted": [c.to_dict() for c in self.features.counted]})
-
-    def create(self) -> list[str]:
-        """The statements that make an empty store."""
-        made = ["CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID"]
-        for kind, fields in self.fields.items():
-            made.append(f"CREATE TABLE {rows_table(kind)} (id TEXT PRIMARY KEY, ts INTEGER, {', '.join(map(quote, fields))}) WITHOUT ROWID")
-            keys = sorted({c.by for c in self.features.counted if c.of == kind})
-            made += [f"CREATE INDEX {quote(f'{kind} by {by}')} ON {rows_table(kind)} ({quote(by)}, ts, id)" for by in keys]
-            made.append(f"CREATE INDEX {quote(f'{kind} by ts')} ON {rows_table(kind)} (ts)")
-        return made + [series.create() for series in self.series]
-
-    def reach(self, kind: str, keep: int) -> int | None:
-        """How far back (microseconds) the rows of a kind may be asked for; None: always, they cannot expire."""
-        windows = [q for q in self.questions if q.window.of == kind]
-        if any(q.window.ever and q.series is None for q in windows):
+    def place(row: Row) -> tuple[Any, int] | None:
+        if row[by] is None or any(row[at] != value for at, value in tests):
             return None
-        return max(q.window.lag + (keep if q.window.ever else q.window.length) for q in windows)
+        if row[1] < horizon:
+            return (row[by], -FOREVER) if series.ever else None
+        return row[by], row[1] - row[1] % series.grain
+
+    return place
 
 
-def plan(features: FeatureSet) -> Plan:
-    """The store's shape for a feature set. Features that look through one window share a statement, of one grain a table."""
-    tables: dict[tuple[Any, ...], set[str]] = {}
-    windows = by_window(features.counted)
-    for window, group in windows.items():
-        if tiled := [c for c in group if c.how.how in TILED]:
-            tables.setdefault(_shape(window), set()).update(c.how.field for c in tiled if c.how.field)
-    series = {s: Series(f"tile_{n}", *s, tuple(sorted(fields))) for n, (s, fields) in enumerate(tables.items())}
-    questions = []
-    for window, group in windows.items():
-        tiled = tuple(c for c in group if c.how.how in TILED)
-        rest = tuple(c for c in group if c.how.how not in TILED)
-        questions += [Question(window, tiled, series[_shape(window)])] if tiled else []
-        questions += [Question(window, rest, None)] if rest else []
-    return Plan(features, tuple(series.values()), tuple(questions))
+def _count(numbers: list[Any], series: Series, fields: Sequence[str], row: Row) -> None:
+    """Adds the row to a tile's numbers, in the order of Series.columns."""
+    numbers[0] += 1
+    for n, field in enumerate(series.fields):
+        value, at = row[2 + fields.index(field)], 1 + 4 * n
+        if value is not None:
+            numbers[at] += 1
+            numbers[at + 1] += value
+            numbers[at + 2] = value if numbers[at + 2] is None else min(numbers[at + 2], value)
+            numbers[at + 3] = value if numbers[at + 3] is None else max(numbers[at + 3], value)
 
 
-def answer(feature: Counted, numbers: Mapping[str, Any]) -> float:
-    """The aggregation out of a window's merged numbers."""
-    how, field = feature.how.how, feature.how.field
-    if how == "count":
-        return float(numbers["n"] or 0)
-    if how == "sum":
-        return float(numbers[f"s_{field}"] or 0)
-    if how == "mean":
-        count = numbers[f"c_{field}"]
-        return numbers[f"s_{field}"] / count if count else float("nan")
-    value = numbers[f"{'lo' if how == 'min' else 'hi'}_{field}"]
-    return float("nan") if value is None else float(value)
-
-
-def rows_table(kind: str) -> str:
-    return quote(f"rows {kind}")
-
-
-def stored(value: Any) -> Any:
-    """A field's value as SQLite keeps it. Raises ShelflifeError for a list: no aggregation reads one."""
-    if isinstance(value, list | tuple | dict):
-        raise ShelflifeError(f"wanted one value in a field that features read, got a {type(value).__name__}; count another field")
-    return int(value) if isinstance(value, bool) else value
-
-
-def align(ts: int) -> int:
-    """The midnight (UTC) at or before ts; every grain divides a day, so no tile straddles it."""
-    return ts - ts % DAY
-
-
-def _shape(window: Window) -> tuple[Any, ...]:
-    return (window.of, window.by, window.where, window.grain, window.ever)
-
-
-def _fold(column: str) -> str:
-    """How the column of two tiles becomes one, as an aggregate."""
-    return {"lo": "min", "hi": "max"}.get(column.split("_", 1)[0], "sum")
-
-
-def _merge(column: str) -> str:
-    """The same as an upsert; SQLite's scalar min and max are null where either side is."""
-    name = quote(column)
-    new = f"excluded.{name}"
-    if (pick := _fold(column)) == "sum":
-        return f"{name} + {new}"
-    return f"{pick}(coalesce({name}, {new}), coalesce({new}, {name}))"
-
-
-def _numbers(value: str) -> str:
-    return f"count({value}), coalesce(sum({value}), 0), min({value}), max({value})"
-
-
-def _as_numbers(field: str) -> str:
-    value = f"r.{quote(field)}"
-    return f"({value} IS NOT NULL), coalesce({value}, 0), {value}, {value}"
-
-
-def _filter(where: Iterable[tuple[str, Any]]) -> str:
-    return "".join(f" AND {quote(name)} IS ?" for name, _ in where)
+def number(value: Any) -> Any:
+    """A value read from rows: numbers as float, texts and null as they are."""
+    return float(value) if isinstance(value, int | float) else value

@@ -27,7 +27,7 @@ class BatchReader:
     Answers the same columns as stream.StreamReader; the offset is the largest in the tables (0 where they have none).
     """
 
-    def __init__(self, case: UseCase, tables: Tables, *, as_of: int, index: Index | None = None, threads: int = 1):
+    def __init__(self, case: UseCase, tables: Tables, *, as_of: int, index: Index | None = None, threads: int = 1) -> None:
         if isinstance(case.answers, Ranking) and index is None:
             raise ShelflifeError(f"{case.name} finds its candidates in an index; give the reader one")
         self._case, self._tables, self._as_of, self._index, self._threads = case, tables, as_of, index, threads
@@ -54,7 +54,12 @@ class BatchReader:
         from pipelines.shop.tables import schema
 
         wanted = schema(self._case.asks)
-        known = {"id": [e.id for e in asks], "ts": [e.ts for e in asks], "arrived": [e.arrived for e in asks], "offset": [e.offset for e in asks]}
+        known = {
+            "id": [e.id for e in asks],
+            "ts": [e.ts for e in asks],
+            "arrived": [e.arrived for e in asks],
+            "offset": [e.offset for e in asks],
+        }
         fields = {field.name: [event.body.get(field.name) for event in asks] for field in self._case.asks.fields}
         return pa.table(known | fields, schema=wanted)
 

@@ -12,7 +12,7 @@ from pipelines.core.errors import NotDecidable
 from pipelines.core.params import Split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
@@ -28,7 +28,7 @@ class Parts:
     valid: Span
     holdout: Span
 
-    def __iter__(self):  # noqa: ANN204  pairs of name and span
+    def __iter__(self) -> Iterator[tuple[str, Span]]:
         return iter((("train", self.train), ("valid", self.valid), ("holdout", self.holdout)))
 
     def name_of(self, ts: np.ndarray) -> np.ndarray:
@@ -51,7 +51,9 @@ def parts(as_of: int, matures: timedelta, split: Split) -> Parts:
     valid = (holdout[0] - gap - micros(split.valid), holdout[0] - gap)
     train = (valid[0] - gap - micros(split.train), valid[0] - gap)
     if train[0] < 0:
-        raise NotDecidable(f"wanted a history that reaches back before {iso(as_of)} by more than the split needs; shorten train")
+        raise NotDecidable(
+            f"wanted a history that reaches back before {iso(as_of)} by more than the split needs; shorten train"
+        )
     return Parts(train, valid, holdout)
 
 

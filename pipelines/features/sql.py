@@ -5,6 +5,7 @@ window and a step down where it leaves it; a moment looks its value up (ASOF). *
 the events that are inside, or, where there are far more moments than events, joins the moments at which anything changes and
 looks those up. Both are exact for any lateness and for corrections: an event's interval of moments says all.
 """
+# ruff: noqa: S608  the text is made of quoted names and literals, and runs on a connection that reaches nothing else
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ def literal(value: Any) -> str:
         return repr(value)
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
-    raise ShelflifeError(f"wanted a number, a text or a truth value in a filter, got {type(value).__name__}; write where with plain values")
+    raise ShelflifeError(
+        f"wanted a number, a text or a truth value in a filter, got {type(value).__name__}; write where with plain values"
+    )
 
 
 def matches(where: Sequence[tuple[str, Any]]) -> str:
@@ -65,7 +68,11 @@ def entries(window: Window, values: Mapping[str, str], *, known: bool) -> str:
     """The window's events, each with the moments `[enter, leave)` at which it lies inside. `known`: and is known by then."""
     enters = f"ts + {window.lag + 1}"
     leaves = str(FOREVER) if window.ever else f"ts - ts % {window.grain} + {window.grain + window.lag + window.length}"
-    span = f"greatest(since, {enters}) AS enter, least(until, {leaves}) AS leave" if known else f"{enters} AS enter, {leaves} AS leave"
+    span = (
+        f"greatest(since, {enters}) AS enter, least(until, {leaves}) AS leave"
+        if known
+        else f"{enters} AS enter, {leaves} AS leave"
+    )
     fields = "".join(f", {expression} AS {name}" for name, expression in values.items())
     return f"""SELECT {quote(window.by)} AS key, id, ts, since, until, {span}{fields}
 FROM {quote("past " + window.of)} WHERE {quote(window.by)} IS NOT NULL AND {matches(window.where)} AND enter < leave"""

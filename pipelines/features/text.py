@@ -59,11 +59,13 @@ class Vocabulary:
     def weights(self, texts: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Row, column and tf-idf (1 + log of the count, times idf, each row of length 1) of every term found, by row and column."""
         places = self.places
-        rows, columns, counts = [], [], []
-        for row, text in enumerate(texts):
+        rows: list[int] = []
+        columns: list[int] = []
+        counts: list[int] = []
+        for at, text in enumerate(texts):
             found = Counter([places[gram] for gram in grams(text, self.ngrams) if gram in places])
             ordered = sorted(found)
-            rows += [row] * len(ordered)
+            rows += [at] * len(ordered)
             columns += ordered
             counts += [found[column] for column in ordered]
         row, column = np.array(rows, dtype=np.int64), np.array(columns, dtype=np.int64)

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from pipelines.core.clock import EVER, micros
+from pipelines.core.errors import ShelflifeError
 from pipelines.core.feature import Counted, tile
 
 FOREVER = 2**62
@@ -39,6 +40,11 @@ class Window:
 
     @staticmethod
     def of_feature(feature: Counted) -> Window:
+        """The window of a feature. Raises ShelflifeError where its filter is not made of plain values."""
+        if odd := [name for name, value in feature.where if not isinstance(value, str | int | float | bool | None)]:
+            raise ShelflifeError(
+                f"feature {feature.name}: wanted a number, a text or a truth value for {odd[0]}; write where with plain values"
+            )
         return Window(feature.of, feature.by, feature.key or feature.by, feature.where, feature.over, feature.delay)
 
     @cached_property

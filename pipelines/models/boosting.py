@@ -83,9 +83,10 @@ class BoostedProbability(Probabilities, Boosting):
 
 
 class BoostedQuantiles(Amounts, Boosting):
-    """A booster per level; a row's quantiles are sorted and cut at zero.
+    """A booster per level, over log units; a row's quantiles are sorted and cut at zero.
 
-    Sorting makes none worse (Chernozhukov, Fernández-Val, Galichon 2010, Quantile and probability curves without crossing).
+    Quantiles pass through a rising function unchanged, and trees add: in logs they add up shares, which suits units.
+    Sorting makes no level worse (Chernozhukov, Fernández-Val, Galichon 2010, Quantile and probability curves without crossing).
     """
 
     def __init__(
@@ -98,18 +99,20 @@ class BoostedQuantiles(Amounts, Boosting):
     def fit(self, X: Any, y: Any, groups: Any = None) -> BoostedQuantiles:
         X, y = self._start(X, y)
         self._forget()
+        logs = np.log1p(np.maximum(y, 0))
         self.boosters_ = [
-            self._boost(X, y, self._options("quantile", alpha=level), rounds=(i, len(self.levels)))
+            self._boost(X, logs, self._options("quantile", alpha=level), rounds=(i, len(self.levels)))
             for i, level in enumerate(self.levels)
         ]
         return self
 
     def amount(self, X: Any) -> np.ndarray:
         columns = [booster.predict(X, num_threads=self.threads) for booster in self.boosters_]
-        return np.maximum(np.sort(np.column_stack(columns), axis=1), 0)
+        return np.maximum(np.expm1(np.sort(np.column_stack(columns), axis=1)), 0)
 
     def graph(self, graph: Graph, x: str) -> str:
-        return graph.rising(add_trees(graph, x, self.boosters_), len(self.levels))
+        units = graph.node("Exp", add_trees(graph, x, self.boosters_))
+        return graph.rising(graph.node("Sub", units, graph.constant(1.0)), len(self.levels))
 
 
 class BoostedRanking(Amounts, Boosting):

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 def matrix(X: Any) -> Any:
     """X as float32, dense or CSR: the values that will be served are the values that are learnt from."""
-    return X.tocsr().astype(np.float32) if hasattr(X, "tocsr") else np.ascontiguousarray(X, dtype=np.float32)
+    if not hasattr(X, "tocsr"):
+        return np.ascontiguousarray(X, dtype=np.float32)
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix(X, dtype=np.float32)
 
 
 def dense(X: Any) -> np.ndarray:

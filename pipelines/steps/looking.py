@@ -106,10 +106,10 @@ def broken_days(usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], 
 
 def watched_rows(usecase: UseCase, block: Block, tables: Mapping[str, Any], as_of: int, files: Mapping[str, bytes]) -> Rows:
     """Rows of the window, its reference, and of the asks whose labels matured meanwhile, as they were known at each ask."""
+    from pipelines.evaluation import drift
     from pipelines.features import batch, split
 
-    watch = block.monitor
-    first = as_of - micros(watch.window) - micros(watch.reference) - micros(usecase.label.matures)
+    first = as_of - drift.history_needed(block.monitor) - micros(usecase.label.matures)
     index = None
     if isinstance(usecase.answers, Ranking):
         from pipelines.features.candidates import Index

@@ -60,7 +60,7 @@ def serve(
     from pipelines.serving import server
 
     listening = server.listen(host, port)
-    token = home.path / "keys" / "api.token"
+    token = home.path / "token"
 
     def ready(address: str) -> None:
         told = {"address": address, "token": str(token)}
@@ -104,7 +104,7 @@ def service(workspace: Workspace, home: Home, *, private: bool = True, hosts: tu
         champions=Champions(lambda: champions(home), lambda: epoch(home), parts, online / "serving.json"),
         predictions=Predictions(online / "spool", append),
         intake=Intake({kind: CONTRACTS[kind] for kind in SIMULATED}, append, quarantine),
-        token=Token.at(home.path / "keys" / "api.token"),
+        token=Token.at(home.path / "token"),
         clock=clock, private=private, hosts=hosts, story=lambda case: story(home, case),
     )  # fmt: skip
 

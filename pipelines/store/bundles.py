@@ -71,9 +71,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     except OSError:
         raise ShelflifeError(f"there is no bundle at {folder}; add it again from its run") from None
     try:
-        return {
-            name: _plain(name, handle) for name in sorted(os.listdir(handle))
-        }  # of the open folder, whatever its name is by now
+        names = sorted(os.listdir(handle))  # noqa: PTH208  # of the open folder, whatever its name leads to by now
+        return {name: _plain(name, handle) for name in names}
     finally:
         os.close(handle)
 
@@ -89,7 +88,9 @@ def _plain(name: str, folder: int) -> bytes:
     try:
         seen = os.fstat(handle)
         if not stat.S_ISREG(seen.st_mode) or seen.st_nlink != 1 or seen.st_size > LARGEST:
-            raise ShelflifeError(f"bundle: {ascii(name)[:60]} is not a plain file of its own (a link or a folder); add the bundle again")
+            raise ShelflifeError(
+                f"bundle: {ascii(name)[:60]} is not a plain file of its own (a link or a folder); add the bundle again"
+            )
         with os.fdopen(handle, "rb", closefd=False) as file:
             return file.read()
     finally:

@@ -49,7 +49,7 @@ class Home:
         An older one is brought up to date. Raises ShelflifeError where there is none (unless `create`), or a newer one.
         """
         home = Home(where() if path is None else Path(path).absolute())
-        found = home._version()
+        found = home.version()
         if found is None:
             home._create(create)
         elif found > VERSION:
@@ -138,7 +138,8 @@ class Home:
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 
-    def _version(self) -> int | None:
+    def version(self) -> int | None:
+        """The folder's version; None where there is no home (yet)."""
         try:
             text = (self.path / "version").read_text()
         except (FileNotFoundError, NotADirectoryError):

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.db"
 SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS partitions (kind TEXT NOT NULL, day TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL, "
-    '"rows" INTEGER NOT NULL, "first" INTEGER, "last" INTEGER, broken INTEGER NOT NULL, PRIMARY KEY (kind, day))',
+    """CREATE TABLE IF NOT EXISTS partitions (kind TEXT NOT NULL, day TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
+    "rows" INTEGER NOT NULL, "first" INTEGER, "last" INTEGER, broken INTEGER NOT NULL, PRIMARY KEY (kind, day))""",
     "CREATE TABLE IF NOT EXISTS days (day TEXT PRIMARY KEY, last INTEGER NOT NULL)",
 )
 BATCH = 28

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA = (
-    'CREATE TABLE IF NOT EXISTS events ("offset" INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, ts INTEGER NOT NULL, '
-    "arrived INTEGER NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS events ("offset" INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, ts INTEGER NOT NULL,
+    arrived INTEGER NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL)""",
     "CREATE UNIQUE INDEX IF NOT EXISTS events_identity ON events (kind, id, digest)",  # ids rise with time: few pages change
     "CREATE TABLE IF NOT EXISTS sealed (one INTEGER PRIMARY KEY CHECK (one = 1), until INTEGER NOT NULL)",
 )

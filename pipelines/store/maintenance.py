@@ -237,7 +237,7 @@ def _check(path: Path) -> None:
         if (path / name).exists() and (problem := sqlite.problem(path / name)):
             raise ShelflifeError(f"the archive's {name} is damaged ({problem}); use another archive")
     home = Home(path)
-    if home._version() == VERSION:  # an older one is brought up to date when it has its place
+    if home.version() == VERSION:  # an older one is brought up to date when it has its place
         home.releases.verify()
         for champion in home.releases.champions().values():
             for digest in filter(None, (champion.bundle, champion.previous)):

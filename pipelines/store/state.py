@@ -84,8 +84,8 @@ sa.Index("journal_key", JOURNAL.c.usecase, JOURNAL.c.key, unique=True)
 
 UPGRADES: dict[int, tuple[str, ...]] = {
     2: (
-        "CREATE TABLE IF NOT EXISTS held_partitions (kind VARCHAR NOT NULL, day VARCHAR NOT NULL, reason TEXT NOT NULL, at BIGINT NOT NULL, "
-        "PRIMARY KEY (kind, day))",
+        """CREATE TABLE IF NOT EXISTS held_partitions (kind VARCHAR NOT NULL, day VARCHAR NOT NULL, reason TEXT NOT NULL,
+        at BIGINT NOT NULL, PRIMARY KEY (kind, day))""",
         "ALTER TABLE quarantine ADD COLUMN times BIGINT NOT NULL DEFAULT 1",
         "ALTER TABLE journal ADD COLUMN key TEXT",
         "CREATE UNIQUE INDEX journal_key ON journal (usecase, key)",

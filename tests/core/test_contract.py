@@ -37,6 +37,7 @@ def test_a_well_formed_event_has_no_problems():
         ({"amount_cents": True}, "got bool"),
         ({"amount_cents": 0}, "1..1e+09"),
         ({"amount_cents": 10**30}, "below 2^53"),
+        ({"rate": 10**400}, "rate: wanted number"),
         ({"country": "US"}, "of DE, FR"),
         ({"rate": float("nan")}, "got nan"),
         ({"rate": float("inf")}, "got inf"),

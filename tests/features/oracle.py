@@ -47,7 +47,7 @@ def label(definition, ask, log, as_of):
         if event.kind == definition.of and same and later and start <= event.ts < start + micros(definition.within):
             inside.append(event)
     value = aggregate(definition.how, inside)
-    if definition.at_least is None or value is None or value != value:
+    if definition.at_least is None or value is None or (isinstance(value, float) and math.isnan(value)):
         return value
     return float(value >= definition.at_least)
 
@@ -65,7 +65,9 @@ def aggregate(how, events):
         return plain(ORDER[how.how](valued, key=lambda e: (e.ts, e.id)).body[how.field]) if valued else math.nan
     if not values:
         return math.nan
-    return {"mean": lambda: sum(values) / len(values), "min": lambda: float(min(values)), "max": lambda: float(max(values))}[how.how]()
+    return {"mean": lambda: sum(values) / len(values), "min": lambda: float(min(values)), "max": lambda: float(max(values))}[
+        how.how
+    ]()
 
 
 def plain(value):

@@ -24,7 +24,9 @@ def buy(name, ts, arrived=None, **body):
 
 def rows(sent, *counted, case=None, **how):
     made = case or worlds.case(counted=(*counted, Counted("cents_1d", "buy", "customer", Sum("cents"), days(1))))
-    table = batch.rows(made, worlds.tables(worlds.logged(sent)), how.pop("asks", (0, LATER)), as_of=how.pop("as_of", LATER), **how)
+    table = batch.rows(
+        made, worlds.tables(worlds.logged(sent)), how.pop("asks", (0, LATER)), as_of=how.pop("as_of", LATER), **how
+    )
     return {row["ask"]: row for row in table.to_pylist()}
 
 
@@ -114,7 +116,10 @@ def test_a_definition_that_cannot_be_computed_is_one_clear_sentence(feature, mes
 
 
 def test_where_many_asks_look_up_few_events_the_answer_is_the_same(monkeypatch):
-    sent = [buy(f"x{n}", n * HOUR // 2, arrived=n * HOUR // 2 + (n % 7) * HOUR, cents=n % 11, customer="ab"[n % 2], weight=n / 8) for n in range(300)]
+    sent = [
+        buy(f"x{n}", n * HOUR // 2, arrived=n * HOUR // 2 + (n % 7) * HOUR, cents=n % 11, customer="ab"[n % 2], weight=n / 8)
+        for n in range(300)
+    ]
     group = (
         Counted("low", "buy", "item", Last("cents"), EVER),
         Counted("weight", "buy", "customer", Mean("weight"), days(1), delay=hours(1)),

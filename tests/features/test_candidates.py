@@ -13,8 +13,9 @@ from pipelines.core.event import Event
 from pipelines.core.feature import Count, Counted, First, Label, features
 from pipelines.core.usecase import Model, UseCase
 from pipelines.features import batch
-from pipelines.features.candidates import DISTANCE, FEATURES, REASONS, RECENT, Index, expand, fit_before, stretches
+from pipelines.features.candidates import FEATURES, REASONS, RECENT, Index, expand, fit_before, stretches
 from pipelines.features.reader import BatchReader
+from pipelines.features.sessions import DISTANCE
 from pipelines.features.stream import OnlineStore, StreamReader
 from pipelines.shop.contracts import CONTRACTS
 from pipelines.shop.tables import schema
@@ -29,7 +30,18 @@ def views(sessions=SESSIONS, start=0, step=60_000_000, day=0):
     for n, session in enumerate(sessions):
         for at, item in enumerate(session):
             ts = start + day * DAY + n * 3_600_000_000 + at * step
-            rows.append({"id": f"v{day}-{n}-{at}", "ts": ts, "arrived": ts, "offset": None, "session": f"s{day}-{n}", "customer": f"c{n}", "item": item, "trail": session[:at]})
+            rows.append(
+                {
+                    "id": f"v{day}-{n}-{at}",
+                    "ts": ts,
+                    "arrived": ts,
+                    "offset": None,
+                    "session": f"s{day}-{n}",
+                    "customer": f"c{n}",
+                    "item": item,
+                    "trail": session[:at],
+                }
+            )
     rows.sort(key=lambda row: row["ts"])
     return pa.Table.from_pylist(rows, schema=schema(VIEW))
 
@@ -72,15 +84,27 @@ def test_what_is_known_of_a_candidate_is_what_a_person_would_count():
 
 def naive_coview(sessions, session, candidate):
     """Two loops: each earlier view of the latest RECENT, what followed it within DISTANCE, by 1/distance, as a share."""
+
     def weight(source, target):
-        return sum(1 / (j - i) for s in sessions for i, x in enumerate(s) for j, y in enumerate(s) if x == source and (target is None or y == target) and 0 < j - i <= DISTANCE)
+        return sum(
+            1 / (j - i)
+            for s in sessions
+            for i, x in enumerate(s)
+            for j, y in enumerate(s)
+            if x == source and (target is None or y == target) and 0 < j - i <= DISTANCE
+        )
 
     latest = session[::-1][:RECENT]
-    return sum(weight(item, candidate) / weight(item, None) / (1 + back) for back, item in enumerate(latest) if weight(item, None))
+    return sum(
+        weight(item, candidate) / weight(item, None) / (1 + back) for back, item in enumerate(latest) if weight(item, None)
+    )
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.lists(st.sampled_from("abcd客"), min_size=1, max_size=14), min_size=1, max_size=6), st.lists(st.sampled_from("abcdz"), min_size=1, max_size=14))
+@given(
+    st.lists(st.lists(st.sampled_from("abcd客"), min_size=1, max_size=14), min_size=1, max_size=6),
+    st.lists(st.sampled_from("abcdz"), min_size=1, max_size=14),
+)
 def test_co_views_are_what_two_loops_count(sessions, session):
     answers = Ranking(neighbours=50, popular=50)
     made = index(sessions, answers).expand(asks(session), answers)
@@ -107,7 +131,9 @@ def test_an_index_is_fitted_on_nothing_that_came_at_or_after_its_moment():
 def test_each_ask_is_expanded_by_the_newest_index_fitted_before_it():
     table = pa.concat_tables([views(), views([["a", "z"]] * 9, day=1)])
     indexes = fit_before(table, stretches(DAY, 3 * DAY, 2), RANKING)
-    made = expand(indexes, {"ts": np.array([2 * DAY, 2 * DAY - 1]), **{k: v for k, v in asks(["a"], ["a"]).items() if k != "ts"}}, RANKING)
+    made = expand(
+        indexes, {"ts": np.array([2 * DAY, 2 * DAY - 1]), **{k: v for k, v in asks(["a"], ["a"]).items() if k != "ts"}}, RANKING
+    )
     assert made["ask"].tolist() == sorted(made["ask"].tolist())
     assert "z" in made["candidate"][made["ask"] == 0]
     assert "z" not in made["candidate"][made["ask"] == 1]
@@ -156,7 +182,18 @@ def test_rows_of_a_ranking_have_a_row_a_candidate_and_one_hit_where_it_was_found
     table = pa.concat_tables([views(), views(day=1)])
     rows = batch.rows(CASE, {"view_item": table}, (DAY, 2 * DAY), as_of=3 * DAY, index=index()).to_pylist()
     assert rows == sorted(rows, key=lambda r: (r["ts"], r["ask"], r["candidate"]))
-    assert list(rows[0]) == ["ask", "ts", "candidate", "customer", "item", "session", *CASE.features.names, *FEATURES, "label", "wanted"]
+    assert list(rows[0]) == [
+        "ask",
+        "ts",
+        "candidate",
+        "customer",
+        "item",
+        "session",
+        *CASE.features.names,
+        *FEATURES,
+        "label",
+        "wanted",
+    ]
     first = [r for r in rows if r["ask"] == "v1-0-0"]
     assert {r["wanted"] for r in first} == {"b"}
     assert [r["candidate"] for r in first if r["label"] == 1] == ["b"]
@@ -166,7 +203,10 @@ def test_rows_of_a_ranking_have_a_row_a_candidate_and_one_hit_where_it_was_found
 
 def test_batch_and_stream_know_the_same_of_every_candidate(tmp_path):
     table = pa.concat_tables([views(), views(day=1)])
-    events = [Event("view_item", r["id"], r["ts"], {n: r[n] for n in ("session", "customer", "item", "trail")}, r["arrived"], n + 1) for n, r in enumerate(table.to_pylist())]
+    events = [
+        Event("view_item", r["id"], r["ts"], {n: r[n] for n in ("session", "customer", "item", "trail")}, r["arrived"], n + 1)
+        for n, r in enumerate(table.to_pylist())
+    ]
     rows = batch.rows(CASE, {"view_item": table}, (DAY, 2 * DAY), as_of=3 * DAY, index=index()).to_pylist()
     store = OnlineStore(tmp_path / "s.db", CASE.features)
     store.apply(events)

@@ -24,7 +24,6 @@ def law(examples):
     return settings(deadline=None, max_examples=examples, phases=phases, suppress_health_check=list(HealthCheck))
 
 
-
 def rows_of(log, again=(), **how):
     table = batch.rows(how.pop("case", CASE), worlds.tables(log, again), (0, LATER), as_of=how.pop("as_of", LATER), **how)
     return {row["ask"]: row for row in table.to_pylist()}

@@ -36,6 +36,12 @@ def test_sampling_keeps_whole_units_and_about_the_share_that_was_asked():
     units = [f"c{n % 2000}" for n in range(6000)]
     kept = sampled(units, 0.3)
     assert 0.25 < kept.mean() < 0.35
-    assert len({unit for unit, k in zip(units, kept, strict=True) if k} & {unit for unit, k in zip(units, kept, strict=True) if not k}) == 0
+    assert (
+        len(
+            {unit for unit, k in zip(units, kept, strict=True) if k}
+            & {unit for unit, k in zip(units, kept, strict=True) if not k}
+        )
+        == 0
+    )
     assert sampled(units, 1.0).all()
     assert not sampled(units, 0.0).any()

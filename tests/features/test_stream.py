@@ -13,8 +13,15 @@ from pipelines.core.feature import Count, Counted, Min, Sum, features
 from pipelines.features.stream import OnlineStore, StreamReader
 
 HOUR = DAY // 24
-DAILY = features(counted=(Counted("cents_1d", "buy", "customer", Sum("cents"), days(1)), Counted("low_1d", "buy", "customer", Min("cents"), days(1))))
-ALL = features(counted=(Counted("n_ever", "buy", "customer", Count(), EVER), Counted("n_7d", "buy", "customer", Count(), days(7))))
+DAILY = features(
+    counted=(
+        Counted("cents_1d", "buy", "customer", Sum("cents"), days(1)),
+        Counted("low_1d", "buy", "customer", Min("cents"), days(1)),
+    )
+)
+ALL = features(
+    counted=(Counted("n_ever", "buy", "customer", Count(), EVER), Counted("n_7d", "buy", "customer", Count(), days(7)))
+)
 
 
 def read(store, wanted, ts, name="ask", **body):
@@ -63,7 +70,9 @@ def test_a_reader_sees_a_batch_whole_while_another_connection_writes(tmp_path):
 
 def test_a_correction_replaces_even_the_smallest_value(tmp_path):
     store = OnlineStore(tmp_path / "s.db", DAILY)
-    store.apply(worlds.logged([buy("x", HOUR, cents=1), buy("y", HOUR + 1, cents=5), buy("x", HOUR, arrived=2 * HOUR, cents=9)]))
+    store.apply(
+        worlds.logged([buy("x", HOUR, cents=1), buy("y", HOUR + 1, cents=5), buy("x", HOUR, arrived=2 * HOUR, cents=9)])
+    )
     made = read(store, DAILY, 5 * HOUR)
     assert (made["cents_1d"], made["low_1d"]) == (14, 5)
 
@@ -117,7 +126,9 @@ def test_every_window_is_answered_by_an_index_and_no_scan(tmp_path):
         for text in (question.text, question.without):
             parameters = question.parameters('["a"]', DAY, "x" if text is question.without else None)
             plan = [row[-1] for row in store._connection.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]
-            assert not [line for line in plan if line.startswith("SCAN") and not line.startswith(("SCAN k", "SCAN (subquery"))], plan
+            assert not [
+                line for line in plan if line.startswith("SCAN") and not line.startswith(("SCAN k", "SCAN (subquery"))
+            ], plan
 
 
 def test_the_file_is_plain_sqlite_with_the_offset_in_it(tmp_path):

@@ -1,5 +1,7 @@
 """Small worlds for the tests of this room: two kinds of events, a use case over them, and histories that go wrong in every way."""
 
+import math
+
 from hypothesis import strategies as st
 
 from pipelines.core.clock import EVER, days, hours, minutes
@@ -24,7 +26,10 @@ BUY = Contract(
     days(1),
 )
 BACK = Contract(
-    "back", "Something came back.", (Field("item", "string", key=True, required=False), Field("cents", "cents", required=False)), days(1)
+    "back",
+    "Something came back.",
+    (Field("item", "string", key=True, required=False), Field("cents", "cents", required=False)),
+    days(1),
 )
 CONTRACTS = {"buy": BUY, "back": BACK}
 
@@ -75,7 +80,9 @@ times = st.one_of(
     st.integers(0, 6).map(lambda n: n * 24 * 60 * MINUTE),
     st.integers(0, 12 * 24 * 60 * MINUTE),
 )
-lags = st.one_of(st.just(0), st.just(0), st.integers(0, 3 * MINUTE), st.integers(0, 3 * 24 * 60 * MINUTE), st.integers(-5 * MINUTE, 0))
+lags = st.one_of(
+    st.just(0), st.just(0), st.integers(0, 3 * MINUTE), st.integers(0, 3 * 24 * 60 * MINUTE), st.integers(-5 * MINUTE, 0)
+)
 keys = st.sampled_from(["a", "b", "客户", "ñ'\"", None])
 fields = {
     "buy": st.fixed_dictionaries(
@@ -138,7 +145,7 @@ def asks_of(log):
 
 def same(a, b):
     """Equal to the last bit for integers and texts, to 1e-9 for fractions; null equals null."""
-    null = [x is None or x != x for x in (a, b)]
+    null = [x is None or (isinstance(x, float) and math.isnan(x)) for x in (a, b)]
     if any(null) or isinstance(a, str) or isinstance(b, str):
         return all(null) or a == b
     return a == b or abs(a - b) <= 1e-9 * max(abs(a), abs(b), 1e-3)

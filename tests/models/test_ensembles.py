@@ -67,11 +67,13 @@ def test_stack_learns_which_member_to_trust_and_is_one_graph(problem_of, fit):
     assert check(stack, to_onnx(stack, 6), later.X).status == "pass"
 
 
-def test_stack_has_parity_where_members_are_all_but_certain(problem_of, fit):
+def test_stack_has_parity_where_members_are_all_but_certain_of_opposites(problem_of, fit):
     problem = problem_of("probability")
-    sure = fit(makers.linear, problem)
-    sure.coef_ = sure.coef_ * 30
-    stack = fit(makers.stack, problem, (sure, fit(makers.lightgbm, problem)))
+    yes, no = fit(makers.linear, problem), fit(makers.linear, problem)
+    yes.coef_, yes.intercept_ = yes.coef_ * 6, yes.intercept_ * 6
+    no.coef_, no.intercept_ = -yes.coef_, -yes.intercept_
+    stack = fit(makers.stack, problem, (yes, no))
+    stack.weights_ = np.array([1.0, 1.0])
     assert check(stack, to_onnx(stack, 6), problem.X).status == "pass"
 
 

@@ -48,6 +48,9 @@ def payment(n, **changed):
     return Event("payment", f"p{n}", NOW - DAY + n * 1_000_000, body)
 
 
+VIEW = Event("view_item", "v1", NOW, {"session": "s1", "item": "i2", "trail": ["i1"]})
+
+
 def model(columns, weight):
     """sigmoid(weight * the sum of what is known): a model that the features move."""
     constants = [
@@ -64,42 +67,46 @@ def model(columns, weight):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
 
 
-def files_of(weight):
-    """A fraud bundle by the real encoder and calibration."""
+def files_of(case, asks, weight):
+    """A bundle by the real encoder and calibration, its golden requests these asks."""
+    from pipelines.features.candidates import Index
     from pipelines.features.encoding import Encoder
     from pipelines.models.calibration import Calibration
     from pipelines.serving import golden
-    from pipelines.steps.bundle import open_scorer
+    from pipelines.steps.bundle import model_columns, open_scorer
 
-    case = WORKSPACE.case("fraud")
     files = {
         "features.json": canonical(case.features.to_dict()), "contract.json": canonical(case.asks.to_dict()),
         "answers.json": canonical(answers_to_dict(case.answers)), "calibration.json": Calibration("as_is").to_json(),
         "reference.parquet": b"none",
     }  # fmt: skip
-    columns, _ = serve._reader(None, files).read([payment(n) for n in range(4)])
-    encoder = Encoder.fit(columns, {name: case.features.kind(name) for name in case.features.names})
+    if case.name == "recommend":
+        items, trails = ["i1", "i2", "i3", "i2"], [[], ["i1"], ["i1", "i2"], ["i1"]]
+        files["index.npz"] = Index.fit(items, trails, until=NOW - DAY, answers=case.answers).to_npz()
+    columns = {name: serve._reader(None, files).read(asks)[0][name] for name in model_columns(case)}
+    encoder = Encoder.fit(columns, {name: case.features.kind(name) for name in columns})
     files |= {"encoder.json": encoder.to_json(), "model.onnx": model(len(encoder.columns), weight)}
     return files | {"golden.json": golden.write(columns, open_scorer(files).score(columns))}
 
 
-def promote(home, folder, weight):
+def promote(home, folder, weight, name="fraud"):
     """Sign and promote a bundle of this weight, after its probe; its digest."""
     from pipelines.serving.probe import probe
 
-    files = files_of(weight)
-    made = Bundle("fraud", {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}, {"model": f"w {weight}"})
-    folder = folder / f"bundle {weight}"
+    asks = [payment(n) for n in range(4)] if name == "fraud" else [VIEW]
+    files = files_of(WORKSPACE.case(name), asks, weight)
+    made = Bundle(name, {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}, {"model": f"w {weight}"})
+    folder = folder / f"bundle {name} {weight}"
     folder.mkdir()
-    for name, data in (files | {"manifest.json": canonical(made.to_dict())}).items():
-        (folder / name).write_bytes(data)
-    name = home.releases.add(folder)
-    record = probe(home.releases.read(name).files, bundle=name)
-    champion = home.releases.champion("fraud")
-    release = Release("fraud", name, digest("verdict"), digest("report"), champion.bundle if champion else None, NOW)
+    for file, data in (files | {"manifest.json": canonical(made.to_dict())}).items():
+        (folder / file).write_bytes(data)
+    bundle = home.releases.add(folder)
+    record = probe(home.releases.read(bundle).files, bundle=bundle)
+    champion = home.releases.champion(name)
+    release = Release(name, bundle, digest("verdict"), digest("report"), champion.bundle if champion else None, NOW)
     signature = home.keys.sign(canonical(release.to_dict()))
     home.releases.promote(release, signature, expected_epoch=home.releases.epoch(), at=NOW, actor="test", probe=record)
-    return name
+    return bundle
 
 
 @pytest.fixture
@@ -141,6 +148,29 @@ def test_an_answer_is_made_of_the_online_features_and_traced_in_the_log(home, tm
     assert event.body["verdict"] == digest("verdict")
     release, _ = home.releases.envelope(event.body["release"])
     assert release.bundle == name
+
+
+def test_a_ranking_names_the_candidates_of_its_own_index_with_reasons(home, tmp_path):
+    promote(home, tmp_path, 1e-2, "recommend")
+    with client_of(home) as client:
+        answered = client.post(
+            "/v1/recommend", json={"asks": [{"id": "v1", **VIEW.body}, {"id": "v2", **VIEW.body, "trail": []}]}
+        )
+    assert answered.status_code == 200, answered.text
+    first, second = answered.json()["answers"]
+    assert {item["item"] for item in first["items"]} == {"i1", "i2", "i3"}
+    assert [item["score"] for item in first["items"]] == sorted((item["score"] for item in first["items"]), reverse=True)
+    assert {item["reason"] for item in first["items"]} == {"seen", "follows"}
+    assert second["ask"] == "v2"
+    logged = json.loads(predictions(home)[0].body["inputs"])["rows"]
+    assert [row["candidate"] for row in logged] == [item["item"] for item in first["items"]]
+
+
+def test_an_ask_from_before_the_release_was_made_is_the_askers_fault(home, tmp_path):
+    promote(home, tmp_path, 1e-2, "recommend")
+    with client_of(home) as client:
+        old = client.post("/v1/recommend", json={"asks": [{"id": "v1", "ts": NOW - 30 * DAY, **VIEW.body}]})
+    assert old.status_code == 422
 
 
 def test_promotions_and_rollbacks_of_the_registry_are_picked_up(home, tmp_path):
@@ -227,7 +257,7 @@ def plan_name():
 
 def test_events_reach_the_log_and_bad_rows_the_quarantine(home):
     with client_of(home) as client:
-        token = {"Authorization": f"Bearer {(home.path / 'keys' / 'api.token').read_text().strip()}"}
+        token = {"Authorization": f"Bearer {(home.path / 'token').read_text().strip()}"}
         good = {"kind": "payment", "id": "p500", "ts": NOW, "body": payment(500).body}
         rows = [good, good, {**good, "id": "p501", "body": {"card": "c"}}, {"kind": "alarm", "id": "x", "ts": 1, "body": {}}]
         told = client.post("/v1/events", json={"events": rows}, headers=token).json()

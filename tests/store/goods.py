@@ -38,7 +38,12 @@ def sign(home, envelope: Release) -> dict[str, str]:
 
 def promote(home, envelope: Release, **changes) -> int:
     """Promote as the verb does, with what is said differently."""
-    words = {"expected_epoch": home.releases.epoch(), "at": envelope.at, "actor": "ops", "probe": {"ok": True, "bundle": envelope.bundle}}
+    words = {
+        "expected_epoch": home.releases.epoch(),
+        "at": envelope.at,
+        "actor": "ops",
+        "probe": {"ok": True, "bundle": envelope.bundle},
+    }
     signature = changes.pop("signature", None) or sign(home, envelope)
     return home.releases.promote(envelope, signature, **{**words, **changes})
 

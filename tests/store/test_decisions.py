@@ -80,5 +80,6 @@ def test_a_ledger_that_was_changed_is_found(home, two, sql):
 
 
 def test_a_decision_is_named_by_all_it_holds(home, two):
-    others = [("drift", "fraud", NOW, {"status": "pass", "n": 0}), ("gate", "demand", NOW, {"status": "pass", "n": 0}), ("gate", "fraud", NOW + DAY, {"status": "pass", "n": 0})]
+    body = {"status": "pass", "n": 0}
+    others = [("drift", "fraud", NOW, body), ("gate", "demand", NOW, body), ("gate", "fraud", NOW + DAY, body)]
     assert not {home.decisions.record(*words, REPORT) for words in others} & set(two)

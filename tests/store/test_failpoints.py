@@ -51,7 +51,10 @@ def _promote(home, tmp_path):
 def _table(home):
     import pyarrow as pa
 
-    home.log.append_table("view_item", pa.table({"id": ["t1", "t2"], "ts": [NOW, NOW], "arrived": [NOW + 2 * DAY, NOW + 2 * DAY], "item": ["a", "b"]}))
+    home.log.append_table(
+        "view_item",
+        pa.table({"id": ["t1", "t2"], "ts": [NOW, NOW], "arrived": [NOW + 2 * DAY, NOW + 2 * DAY], "item": ["a", "b"]}),
+    )
 
 
 def _old_bundle(home, tmp_path):

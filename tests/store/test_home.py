@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -32,7 +31,7 @@ def old(tmp_path):
 
 
 def test_a_home_is_private_to_its_owner(home):
-    assert os.stat(Home.open(home.path.parent / "new", create=True).path).st_mode & 0o777 == 0o700
+    assert Home.open(home.path.parent / "new", create=True).path.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_home_that_there_is_not_is_not_made_by_looking(tmp_path):
@@ -57,7 +56,9 @@ def test_opening_again_finds_what_was_kept(home, tmp_path):
     again.close()
 
 
-@pytest.mark.parametrize(("version", "says"), [(str(VERSION + 1), "use the newer Shelflife"), ("", "wanted a number"), ("two", "wanted a number")])
+@pytest.mark.parametrize(
+    ("version", "says"), [(str(VERSION + 1), "use the newer Shelflife"), ("", "wanted a number"), ("two", "wanted a number")]
+)
 def test_a_newer_or_broken_version_is_refused(home, version, says):
     (home.path / "version").write_text(version)
     with pytest.raises(ShelflifeError, match=says):
@@ -82,7 +83,9 @@ def check_upgraded(path):
     assert home.runs.journal("fraud") == [{"kind": "alarm", "at": NOW}]
     assert home.releases.looks("fraud", "h1") == 1
     assert [event.id for event in home.log.read()] == ["v1", "v2"]
-    assert home.runs.append("fraud", {"kind": "drift"}, NOW, key="k") != home.runs.append("fraud", {"kind": "drift"}, NOW, key="k")
+    assert home.runs.append("fraud", {"kind": "drift"}, NOW, key="k") != home.runs.append(
+        "fraud", {"kind": "drift"}, NOW, key="k"
+    )
     home.quarantine.hold_partition("view_item", "2025-05-26", "late", NOW)
     home.releases.rollback("fraud", at=NOW, actor="ops", reason="worse")
     assert home.releases.verify() == 3
@@ -104,7 +107,12 @@ def test_a_kill_while_upgrading_is_mended_by_opening_again(old, failpoint):
 def test_an_upgraded_home_has_the_same_tables_as_a_new_one(old, home):
     def columns(path):
         with sqlite3.connect(path / "state.db") as database:
-            tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL")]
+            tables = [
+                name
+                for (name,) in database.execute(
+                    "SELECT name FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
+                )
+            ]
             return {name: sorted(row[1:4] for row in database.execute(f"PRAGMA table_info({name})")) for name in tables}
 
     Home.open(old).close()

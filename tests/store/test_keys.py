@@ -1,5 +1,3 @@
-import os
-
 import pytest
 from goods import KILLED, killed_at
 
@@ -15,8 +13,8 @@ def keys(tmp_path):
 
 
 def test_the_private_key_is_its_owners_alone(keys):
-    assert os.stat(keys.folder / "private.key").st_mode & 0o777 == 0o600
-    assert os.stat(keys.folder).st_mode & 0o777 == 0o700
+    assert (keys.folder / "private.key").stat().st_mode & 0o777 == 0o600
+    assert keys.folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_making_keys_again_keeps_the_key(keys):
@@ -33,7 +31,9 @@ def test_a_signature_of_other_bytes_is_refused(keys):
         keys.verify(b"other", keys.sign(b"word"))
 
 
-@pytest.mark.parametrize("change", [{"signature": ""}, {"signature": "zz"}, {"signature": "00" * 64}, {"key_id": "0" * 16}, {"key_id": None}])
+@pytest.mark.parametrize(
+    "change", [{"signature": ""}, {"signature": "zz"}, {"signature": "00" * 64}, {"key_id": "0" * 16}, {"key_id": None}]
+)
 def test_a_signature_that_was_tampered_with_is_refused(keys, change):
     with pytest.raises(ShelflifeError):
         keys.verify(b"word", keys.sign(b"word") | change)

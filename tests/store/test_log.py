@@ -36,11 +36,24 @@ def log(tmp_path):
 
 def table(rows, arrived=None):
     """An event table of (id, ts, body)."""
-    fields = {"word": pa.string(), "cents": pa.int64(), "share": pa.float64(), "good": pa.bool_(), "trail": pa.list_(pa.string())}
+    fields = {
+        "word": pa.string(),
+        "cents": pa.int64(),
+        "share": pa.float64(),
+        "good": pa.bool_(),
+        "trail": pa.list_(pa.string()),
+    }
     names = {name for _, _, body in rows for name in body}
     columns = {name: pa.array([body.get(name) for _, _, body in rows], kind) for name, kind in fields.items() if name in names}
     when = pa.array(arrived or [NOW] * len(rows), pa.int64())
-    return pa.table({"id": pa.array([r[0] for r in rows], pa.string()), "ts": pa.array([r[1] for r in rows], pa.int64()), "arrived": when, **columns})
+    return pa.table(
+        {
+            "id": pa.array([r[0] for r in rows], pa.string()),
+            "ts": pa.array([r[1] for r in rows], pa.int64()),
+            "arrived": when,
+            **columns,
+        }
+    )
 
 
 def test_events_come_back_in_the_order_of_their_offsets(log):
@@ -143,7 +156,9 @@ def test_a_record_that_changed_on_disk_is_not_read(log):
         log.verify()
 
 
-@pytest.mark.parametrize(("failpoint", "kept"), [("log.inserted", 1), ("log.committed", 3), ("log.bulk_inserted", 1), ("log.bulk_committed", 3)])
+@pytest.mark.parametrize(
+    ("failpoint", "kept"), [("log.inserted", 1), ("log.committed", 3), ("log.bulk_inserted", 1), ("log.bulk_committed", 3)]
+)
 def test_a_kill_leaves_all_events_of_a_call_or_none(log, failpoint, kept):
     log.append([view(0)], arrived=NOW)
 

@@ -33,7 +33,7 @@ def full(home, tmp_path):
 
 def test_what_is_restored_is_what_was_backed_up(full, tmp_path):
     archive = backup(full, tmp_path / "a.tar")
-    assert os.stat(archive.path).st_mode & 0o777 == 0o600
+    assert archive.path.stat().st_mode & 0o777 == 0o600
     back = restore(archive.path, tmp_path / "back")
     assert back.releases.answering("fraud") == full.releases.answering("fraud")
     assert back.log.read() == full.log.read()
@@ -42,7 +42,7 @@ def test_what_is_restored_is_what_was_backed_up(full, tmp_path):
     assert back.quarantine.list() == full.quarantine.list()
     assert back.keys.sign(b"x") == full.keys.sign(b"x")
     assert back.runs.holder("fraud", NOW) == full.runs.holder("fraud", NOW)
-    assert os.stat(back.path / "keys" / "private.key").st_mode & 0o777 == 0o600
+    assert (back.path / "keys" / "private.key").stat().st_mode & 0o777 == 0o600
     back.releases.rollback("fraud", at=NOW, actor="ops", reason="drill")
     ship(back, tmp_path / "more", 7)
 
@@ -102,7 +102,7 @@ def test_every_flipped_byte_and_every_truncation_is_refused_or_harmless(full, tm
                 continue
             assert (back.log.read(), back.releases.answering("fraud")) == (full.log.read(), full.releases.answering("fraud"))
             back.close()
-            os.rename(tmp_path / "back", tmp_path / f"fine{at}-{len(bad)}")  # padding between files, for example
+            (tmp_path / "back").rename(tmp_path / f"fine{at}-{len(bad)}")  # padding between files, for example
     assert refused > 60
 
 

@@ -59,7 +59,14 @@ def test_a_fix_that_fails_leaves_the_row_with_that_reason(home, broken):
 
 @pytest.mark.parametrize(
     "raw",
-    [b"\xff\x00", "half a line \ud800", {"kind": "x"}, {"kind": "x", "id": 1, "ts": None, "body": [1]}, Event("x", "", -1, {"a": float("nan"), "b": object()}), Event("x", "y", 1, {"when": NOW, "n": {"deep": {1: 2}}})],
+    [
+        b"\xff\x00",
+        "half a line \ud800",
+        {"kind": "x"},
+        {"kind": "x", "id": 1, "ts": None, "body": [1]},
+        Event("x", "", -1, {"a": float("nan"), "b": object()}),
+        Event("x", "y", 1, {"when": NOW, "n": {"deep": {1: 2}}}),
+    ],
 )
 def test_anything_at_all_can_be_kept(home, raw):
     id_ = home.quarantine.put(raw, ["odd"], NOW)

@@ -2,6 +2,7 @@
 
 import os
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from goods import NOW, bundle, promote, release, ship, view
@@ -69,7 +70,7 @@ def test_eight_processes_that_promote_and_roll_back_leave_a_single_chain(home, t
     changes = home.releases.history("fraud")
     assert [change.epoch for change in changes] == list(range(1, 2 + sum(won)))
     assert home.releases.verify() == home.releases.epoch() == len(home.outbox.waiting())
-    for before, after in zip(changes, changes[1:], strict=False):
+    for before, after in pairwise(changes):
         if after.action == "promote":
             assert after.previous == before.bundle != after.bundle
 

@@ -1,4 +1,5 @@
 import os
+import resource
 import shutil
 import sqlite3
 import sys
@@ -42,7 +43,7 @@ def test_the_copy_does_not_change_with_the_folder_it_came_from(home, tmp_path, a
     assert home.releases.read(added).files["model.onnx"] == b"model.onnx 0"
 
 
-def corrupt(folder, how):
+def corrupt(folder, how):  # noqa: C901, PLR0912  # a list of what may happen
     """Do to the bundle what somebody might."""
     file = folder / "model.onnx"
     data = file.read_bytes()
@@ -84,11 +85,14 @@ def corrupt(folder, how):
         case "no manifest":
             (folder / "manifest.json").unlink()
         case "outside":
-            os.rename(folder, folder.parent / "moved")
+            folder.rename(folder.parent / "moved")
             folder.symlink_to(folder.parent / "moved")
 
 
-HOWS = ["changed", "truncated", "empty", "extra", "hidden", "missing", "renamed", "swapped", "symlinked", "hardlinked", "folder", "pipe", "manifest", "no manifest", "outside"]
+HOWS = [
+    "changed", "truncated", "empty", "extra", "hidden", "missing", "renamed", "swapped", "symlinked", "hardlinked", "folder", "pipe", "manifest",
+    "no manifest", "outside",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -115,7 +119,7 @@ def test_a_bundle_that_train_left_half_done_is_not_added(home, tmp_path, how):
 def test_no_parser_sees_a_byte_of_a_bundle_whose_manifest_was_swapped(home, tmp_path, added, monkeypatch):
     other = home.releases.add(bundle(tmp_path / "other", 5))
     shutil.copy(home.path / "releases" / other / "manifest.json", tmp_path / "m")
-    os.replace(tmp_path / "m", home.path / "releases" / added / "manifest.json")
+    (tmp_path / "m").replace(home.path / "releases" / added / "manifest.json")
     monkeypatch.setattr("json.loads", lambda *_: pytest.fail("parsed before it was verified"))
     with pytest.raises(ShelflifeError, match="not the one that was judged"):
         home.releases.read(added)
@@ -128,8 +132,8 @@ def test_a_damaged_copy_is_replaced_when_the_bundle_is_added_again(home, tmp_pat
 
 
 NAMES = [
-    "..", "../../etc/passwd", "%2e%2e", "%252e%252e%252f", "a#b", "a?b", "a\\b", "..\\..", "\0", "a\0b", "\n", "/etc/passwd", "C:\\x", "\\\\host\\x", "~", "~root",
-    "․․", "∕etc", "x" * 5000, "-rf", ".git", "", " ", ".", "A" * 64, "g" * 64, "0" * 63, "0" * 65, "0" * 64 + "\n", "0" * 64 + "/", "./" + "0" * 64,
+    "..", "../../etc/passwd", "%2e%2e", "%252e%252e%252f", "a#b", "a?b", "a\\b", "..\\..", "\0", "a\0b", "\n", "/etc/passwd", "C:\\x", "\\\\host\\x", "~",
+    "~root", "\u2024\u2024", "\u2215etc", "x" * 5000, "-rf", ".git", "", " ", ".", "A" * 64, "g" * 64, "0" * 63, "0" * 65, "0" * 64 + "\n", "0" * 64 + "/", "./" + "0" * 64,
 ]  # fmt: skip
 
 
@@ -166,7 +170,13 @@ def test_a_promotion_makes_the_bundle_champion_with_ledger_and_mail(home, added)
     envelope = release(home, added)
     assert promote(home, envelope, mail=Mailing("It is better.", "<b>better</b>")) == 1
     champion = home.releases.champion("fraud")
-    assert (champion.bundle, champion.release, champion.epoch, champion.since, champion.previous) == (added, envelope.digest, 1, NOW, None)
+    assert (champion.bundle, champion.release, champion.epoch, champion.since, champion.previous) == (
+        added,
+        envelope.digest,
+        1,
+        NOW,
+        None,
+    )
     (change,) = home.releases.history("fraud")
     assert (change.action, change.actor, change.bundle, change.probe["ok"]) == ("promote", "ops", added, True)
     (mail,) = home.outbox.waiting()
@@ -177,7 +187,10 @@ def test_a_promotion_makes_the_bundle_champion_with_ledger_and_mail(home, added)
 
 def test_each_use_case_has_its_own_champion_and_all_share_one_epoch(home, tmp_path):
     one, two = ship(home, tmp_path, 1), ship(home, tmp_path, 2, "demand")
-    assert {case: (c.bundle, c.epoch) for case, c in home.releases.champions().items()} == {"fraud": (one, 1), "demand": (two, 2)}
+    assert {case: (c.bundle, c.epoch) for case, c in home.releases.champions().items()} == {
+        "fraud": (one, 1),
+        "demand": (two, 2),
+    }
     assert home.releases.champion("recommend") is None
     assert home.releases.answering("recommend") is None
 
@@ -320,6 +333,26 @@ def test_a_crash_while_promoting_leaves_the_old_or_the_new_champion_and_its_mail
     assert home.releases.champion("fraud").bundle == new
 
 
+@pytest.mark.parametrize("limit", [4_000, 16_000, 40_000, 64_000, 100_000, 140_000])
+def test_on_a_full_disk_the_old_champion_stays_and_the_promotion_succeeds_later(home, tmp_path, limit):
+    old = ship(home, tmp_path, 1)
+    folder = bundle(tmp_path / "new", 2)
+
+    def act():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        promote(home, release(home, home.releases.add(folder)))
+
+    ended = killed_at("", act)
+    champion = home.releases.champion("fraud")
+    assert (champion.bundle == old) is (ended != 0)
+    assert len(home.outbox.waiting()) == home.releases.epoch() == home.releases.verify()
+    assert home.releases.answering("fraud")[2].manifest.digest == champion.bundle
+    new = home.releases.add(folder)
+    if champion.bundle != new:
+        promote(home, release(home, new))
+    assert home.releases.champion("fraud").bundle == new
+
+
 @pytest.mark.parametrize("failpoint", ["rollback.begun", "rollback.checked", "rollback.written", "rollback.committed"])
 def test_a_kill_while_rolling_back_leaves_the_old_or_the_new_champion(home, tmp_path, failpoint):
     old, new = ship(home, tmp_path, 1), ship(home, tmp_path, 2)
@@ -330,7 +363,10 @@ def test_a_kill_while_rolling_back_leaves_the_old_or_the_new_champion(home, tmp_
 
 @pytest.mark.parametrize("failpoint", ["durable.before_rename", "hold.written"])
 def test_a_kill_while_holding_or_writing_leaves_nothing_half(home, failpoint):
-    act = {"hold.written": lambda: home.releases.hold("fraud", at=NOW, actor="ops", reason="x"), "durable.before_rename": home.keys.rotate}[failpoint]
+    act = {
+        "hold.written": lambda: home.releases.hold("fraud", at=NOW, actor="ops", reason="x"),
+        "durable.before_rename": home.keys.rotate,
+    }[failpoint]
     key = home.keys.current()
     assert killed_at(failpoint, act) == KILLED
     assert home.releases.held("fraud") is None
