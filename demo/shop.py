@@ -106,8 +106,8 @@ class Api:
     def ask(self, case: str, asks: list[Mapping[str, Any]]) -> dict[str, Any]:
         """The answers to a batch of asks."""
         body = json.dumps({"asks": asks}).encode()
-        request = Request(f"{self.address}/v1/{case}", body, {"Content-Type": "application/json"})
-        with urlopen(request, timeout=10) as response:  # noqa: S310  our own loopback address
+        request = Request(f"{self.address}/v1/{case}", body, {"Content-Type": "application/json"})  # noqa: S310  our own loopback address
+        with urlopen(request, timeout=10) as response:  # noqa: S310
             return dict(json.load(response))
 
     def ready(self, process: subprocess.Popen[bytes], patience: float = 60) -> None:

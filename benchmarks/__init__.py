@@ -1,0 +1,1 @@
+"""Side-by-side runs and figures, one command each."""
