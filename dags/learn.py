@@ -137,7 +137,7 @@ with (
         params={"comment": Param("", type="string", title="Why")},
         assigned_users=[{"id": who, "name": who} for who in os.environ.get("SHELFLIFE_APPROVERS", "").split(",") if who]
         or None,
-        **RETRY,
+        **{**RETRY, "retries": 2},  # asked again where Airflow lost the answer, whatever the others do
     )
     promotion = verb(
         "promote",

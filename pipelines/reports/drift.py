@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.core.verdict import Finding
-from pipelines.reports import document, page, picture, tests
+from pipelines.reports import comparisons, document, page, picture
 from pipelines.reports.plain import plain
 from pipelines.reports.verdict import Made
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROWS = 5_000
 """So many rows of each side are drawn, evenly spread; the findings rest on all of them."""
 
-read = tests.read
+read = comparisons.read
 
 
 class Drift(Made):

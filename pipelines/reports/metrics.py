@@ -10,7 +10,7 @@ from evidently.core.metric_types import SingleValue, SingleValueCalculation, Sin
 from evidently.tests import gt, gte, lt, lte
 
 from pipelines.core.verdict import Finding
-from pipelines.reports.tests import METRIC, Test, tests
+from pipelines.reports.comparisons import METRIC, Comparison, comparisons
 
 SIGNS = {">=": gte, ">": gt, "<=": lte, "<": lt}
 
@@ -39,7 +39,7 @@ class FindingCalculation(SingleValueCalculation[FindingMetric]):
         return self.result(self.metric.value), None
 
     def display_name(self) -> str:
-        return Test(self.metric.role, self.metric.finding, self.metric.value, self.metric.sign, self.metric.limit).said()
+        return Comparison(self.metric.role, self.metric.finding, self.metric.value, self.metric.sign, self.metric.limit).said()
 
 
 class FigureMetric(SingleValueMetric):
@@ -72,5 +72,5 @@ def of_finding(finding: Finding) -> list[FindingMetric]:
     """The finding's comparisons, each with its test."""
     return [
         FindingMetric(role=t.role, finding=t.finding, value=t.value, sign=t.sign, limit=t.limit, tests=[SIGNS[t.sign](t.limit)])
-        for t in tests(finding)
+        for t in comparisons(finding)
     ]

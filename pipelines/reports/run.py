@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipelines.reports.comparisons import FORMAT
 from pipelines.reports.plain import defused, plain, plain_data
-from pipelines.reports.tests import FORMAT
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,8 @@ import numpy as np
 from pipelines.core.decision import Probability, Quantiles
 from pipelines.core.digest import canonical
 from pipelines.core.verdict import Finding, Verdict
-from pipelines.reports import document, page, picture, tests
+from pipelines.reports import comparisons, document, page, picture
+from pipelines.reports.plain import plain, plain_data
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 ROWS = 20_000
 """So many rows are drawn, evenly spread; the findings rest on all of them."""
 
-read = tests.read
+read = comparisons.read
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Made:
     """A report: `data` is report.json, which decides and is hashed; the page is drawn from it alone."""
 
     data: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        # As it will be read back, so that the page does not depend on whether it was.
+        object.__setattr__(self, "data", json.loads(canonical(self.data)))
 
     def verdict(self) -> Verdict:
         return read(self.data, self.data["required"])
@@ -75,7 +80,7 @@ def verdict_report(
         subject, findings, required, facts,
         current=current, reference=reference, drawn=drawn, definition=definition or DataDefinition(),
     )  # fmt: skip
-    return Made({**data, "kind": "verdict", "figures": tests.plain_data(dict(figures or {}))})
+    return Made({**data, "kind": "verdict", "figures": plain_data(dict(figures or {}))})
 
 
 def render(data: Mapping[str, Any]) -> str:
@@ -101,7 +106,7 @@ def _figures(figures: Mapping[str, Mapping[str, float | None]]) -> list[Any]:
 
     known = {name: row for name, row in figures.items() if row.get("challenger") is not None}
     rivals = {name: row.get("champion", row.get("baseline")) for name, row in known.items()}
-    return [FigureMetric(name=tests.plain(name), value=row["challenger"], other=rivals[name]) for name, row in known.items()]
+    return [FigureMetric(name=plain(name), value=row["challenger"], other=rivals[name]) for name, row in known.items()]
 
 
 def _frames(usecase: UseCase, evidence: Any) -> tuple[pd.DataFrame, pd.DataFrame, Any, list[Any]]:

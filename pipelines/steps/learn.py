@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 KEPT = 2
 """Closed worktrees of a use case that stay to be looked at; the commits of all stay."""
 STATUSES = ("promoted", "rejected", "inconclusive", "declined", "refused", "backfilled", "crashed")
-BUSY = 99
-"""The exit status that Airflow takes as "skip": another run of this use case is in flight."""
+SKIP = 99
+"""The exit status that Airflow takes as "skip": nothing broke, but this run shall not be now."""
 ENDINGS: dict[str, tuple[Literal["promoted", "rejected", "crashed"], Literal["unsure"] | None]] = {
     "promoted": ("promoted", None),
     "rejected": ("rejected", None),
@@ -121,8 +121,9 @@ def open_run(
 ) -> dict[str, Any]:
     """Begin a run, or find it begun: opening twice is opening once. A run that was recorded before is opened at its own commit.
 
-    Raises ShelflifeError for an unknown use case or a moment whose days are not closed yet. Where another run of the use case
-    is in flight the result says busy (exit status 99); a backfill asks for no lease, since it touches nothing that lives.
+    Raises ShelflifeError for an unknown use case or a moment whose days are not closed yet. Where the run shall not be now the
+    result says why (early: the home's clock is not there yet; busy: another run of the use case is in flight; held), with exit
+    status 99. A backfill asks for no lease, since it touches nothing that lives.
     """
     usecase = workspace.case(case)
     with runs.alone():
@@ -130,11 +131,13 @@ def open_run(
         if found and not found.closed:
             return _opened(runs, found, usecase, "is open already")
         now = home.clock()()
+        if as_of is not None and as_of > now:
+            return {"text": f"{case}: {iso(as_of)} has not come yet, it is {iso(now)} here", "status": "early", "exit": SKIP}
         at = closed_moment(home, as_of, now)
         if not backfill and (busy := _busy(home, case, name, now)):
-            return {"text": busy, "status": "busy", "exit": BUSY}
+            return {"text": busy, "status": "busy", "exit": SKIP}
         if not backfill and (said := obstacle(workspace, home, case, name, now)):
-            return {"text": f"{case} does not learn now: {said}", "status": "held", "exit": BUSY}
+            return {"text": f"{case} does not learn now: {said}", "status": "held", "exit": SKIP}
         begun = Run(
             case, name, at, backfill, runs.deployed(), now, lease=0 if backfill else home.runs.lease(case, name, now, LEASE)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from pipelines.steps.workspace import Workspace
@@ -26,11 +26,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.here()
     home = workspace.home()
-    stores = open_stores(home, [workspace.case(name) for name in args.case or workspace.params.cases])
-    stop = threading.Event()
+    cases = [workspace.case(name) for name in args.case or workspace.params.cases]
+    epoch, stores = home.releases.epoch(), open_stores(home, cases)
     events = catch_up(home, stores)
     try:
-        while args.follow and not stop.wait(PAUSE):
+        while args.follow:
+            time.sleep(PAUSE)
+            if (now := home.releases.epoch()) != epoch:  # a new champion may have brought its own definitions
+                epoch, stores = now, open_stores(home, cases)
             events += catch_up(home, stores)
     except KeyboardInterrupt:
         pass

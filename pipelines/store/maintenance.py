@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
-from typing import Any
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any
 
 from pipelines.core.clock import micros
 from pipelines.core.digest import canonical
@@ -25,8 +23,11 @@ from pipelines.store.decisions import Decision
 from pipelines.store.durable import discard, make_folder, sha256_of, sync_folder, unfinished
 from pipelines.store.failpoint import failpoint
 from pipelines.store.home import VERSION, Home
-from pipelines.store.releases import Change, changes
+from pipelines.store.reigns import Change, changes
 from pipelines.store.state import OUTBOX, QUARANTINE
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 DATABASES = ("state.db", "log.db", "landing/manifest.db")
 """In this order: what a database names was written before it, so a file it names is in the archive."""

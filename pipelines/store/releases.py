@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,48 +21,8 @@ from pipelines.store.durable import discard, make_folder, place_folder
 from pipelines.store.failpoint import failpoint
 from pipelines.store.keys import Keys
 from pipelines.store.outbox import Outbox
+from pipelines.store.reigns import CHAIN, Champion, Change, Hold, champion_of, changes, hold_of, looks_at, named, reign_before
 from pipelines.store.state import CHAMPIONS, ENVELOPES, HOLDS, LOOKS, State, put
-
-CHAIN = "releases"
-CASE = re.compile(r"[a-z][a-z0-9]{1,30}")
-
-
-@dataclass(frozen=True)
-class Champion:
-    """What answers a use case: bundle and signed release by digest, the epoch and moment it began, the bundle before it."""
-
-    case: str
-    bundle: str
-    release: str
-    epoch: int
-    since: int
-    previous: str | None
-
-
-@dataclass(frozen=True)
-class Change:
-    """One line of the releases' ledger: promote, rollback, hold or unhold, by whom and why."""
-
-    epoch: int
-    case: str
-    action: str
-    at: int
-    actor: str
-    reason: str
-    bundle: str | None = None
-    release: str | None = None
-    previous: str | None = None
-    probe: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Hold:
-    """A person's word that this use case shall not change."""
-
-    case: str
-    at: int
-    actor: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -164,12 +123,12 @@ class Releases:
             failpoint("rollback.begun")
             epoch, _ = ledger.head(connection, CHAIN)
             _check_epoch(epoch, expected_epoch)
-            now = _champion(connection, case)
+            now = champion_of(connection, case)
             if now is None or now.previous is None:
                 raise ShelflifeError(
-                    f"{_name(case)} has no champion before this one to go back to; hold it, or promote another release"
+                    f"{named(case)} has no champion before this one to go back to; hold it, or promote another release"
                 )
-            before = _reign(connection, case, now.previous, now.epoch)
+            before = reign_before(connection, case, now.previous, now.epoch)
             if before is None or before.release is None:
                 raise ShelflifeError(f"{case}: {now.previous[:12]} was never promoted, so it cannot answer; restore a backup")
             self.envelope(before.release, connection)
@@ -187,40 +146,40 @@ class Releases:
     def hold(self, case: str, *, at: int, actor: str, reason: str) -> int:
         """Block promotion (and learning) of a use case until somebody clears it; the new epoch. Rollback still works."""
         with self.state.begin() as connection:
-            put(connection, HOLDS, {"usecase": _name(case)}, {"at": at, "actor": actor, "reason": reason})
+            put(connection, HOLDS, {"usecase": named(case)}, {"at": at, "actor": actor, "reason": reason})
             return self._record(connection, case, "hold", at, actor, reason)
 
     def unhold(self, case: str, *, at: int, actor: str, reason: str = "") -> int:
         """Clear the hold; the new epoch. Raises ShelflifeError where there is none."""
         with self.state.begin() as connection:
-            if connection.execute(HOLDS.delete().where(HOLDS.c.usecase == _name(case))).rowcount == 0:
+            if connection.execute(HOLDS.delete().where(HOLDS.c.usecase == named(case))).rowcount == 0:
                 raise ShelflifeError(f"{case} is not held")
             return self._record(connection, case, "unhold", at, actor, reason)
 
     def held(self, case: str) -> Hold | None:
         """Who holds the use case, since when and why; None when nobody does."""
         with self.state.read() as connection:
-            return _held(connection, case)
+            return hold_of(connection, case)
 
     def champion(self, case: str) -> Champion | None:
         """What answers the use case; None before its first promotion. Raises ShelflifeError when the ledger tells otherwise."""
         with self.state.read() as connection:
-            return _champion(connection, case)
+            return champion_of(connection, case)
 
     def champions(self) -> dict[str, Champion]:
         """Every use case that has a champion."""
         with self.state.read() as connection:
             cases = connection.execute(sa.select(CHAMPIONS.c.usecase)).scalars().all()
-            return {case: found for case in sorted(cases) if (found := _champion(connection, case))}
+            return {case: found for case in sorted(cases) if (found := champion_of(connection, case))}
 
     def answering(self, case: str) -> tuple[Champion, Release, BundleFiles] | None:
         """Champion, its release with the signature checked, and its bundle's verified bytes: what a server loads."""
         with self.state.read() as connection:
-            champion = _champion(connection, case)
+            champion = champion_of(connection, case)
             if champion is None:
                 return None
             release, _ = self.envelope(champion.release, connection)
-        if release.bundle != champion.bundle:
+        if (release.usecase, release.bundle) != (case, champion.bundle):
             raise ShelflifeError(
                 f"{case}: the champion's release is another bundle's; restore a backup and find out who wrote to the database"
             )
@@ -264,23 +223,23 @@ class Releases:
                     "the champions are not those of the ledger; restore a backup and find out who wrote to the database"
                 )
             for case in found:
-                _champion(connection, case)
+                champion_of(connection, case)
         return count
 
     def looks(self, case: str, holdout: str) -> int:
         """How often a holdout has been opened."""
         with self.state.read() as connection:
-            return _looks(connection, case, holdout)
+            return looks_at(connection, case, holdout)
 
     def open_holdout(self, case: str, holdout: str, run: str, at: int) -> int:
         """Count one look at a holdout; how often it had been opened before. The same run again is the same look."""
-        key = {"usecase": _name(case), "holdout": holdout, "run": run}
+        key = {"usecase": named(case), "holdout": holdout, "run": run}
         with self.state.begin() as connection:
             where = [LOOKS.c[name] == value for name, value in key.items()]
             known = connection.execute(sa.select(LOOKS.c.before).where(*where)).scalar()
             if known is not None:
                 return int(known)
-            before = _looks(connection, case, holdout)
+            before = looks_at(connection, case, holdout)
             connection.execute(LOOKS.insert().values(**key, at=at, before=before))
         return before
 
@@ -293,7 +252,7 @@ class Releases:
 
     def _check_word(self, release: Release, probe: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> None:
         """The probe and the verdict must be about this very bundle, and good."""
-        _name(release.usecase)
+        named(release.usecase)
         if probe.get("ok") is not True or probe.get("bundle") != release.bundle:
             raise ShelflifeError(
                 f'{release.usecase}: wanted a probe record {{"ok": true, "bundle": "{release.bundle[:12]}…"}}, got {ascii(dict(probe))[:100]}; '
@@ -317,12 +276,12 @@ class Releases:
     def _check_turn(self, connection: Connection, release: Release, expected_epoch: int) -> None:
         """Nobody holds the use case, the champion is the one judged against, and the release comes for the first time."""
         case = release.usecase
-        if hold := _held(connection, case):
+        if hold := hold_of(connection, case):
             raise ShelflifeError(
                 f"{case} is held by {hold.actor} ({hold.reason}); clear it with shelflife rollback {case} --unhold"
             )
         _check_epoch(ledger.head(connection, CHAIN)[0], expected_epoch)
-        champion = _champion(connection, case)
+        champion = champion_of(connection, case)
         bundle = champion.bundle if champion else None
         if bundle != release.replaces:
             wanted, got = (release.replaces or "none")[:12], (bundle or "none")[:12]
@@ -376,12 +335,6 @@ def _sentences(change: Change) -> str:
     return "\n".join(parts)
 
 
-def _name(case: str) -> str:
-    if not CASE.fullmatch(case):
-        raise ShelflifeError(f"wanted a use case (lower-case letters and digits), got {ascii(case)[:40]}")
-    return case
-
-
 def _text(value: Mapping[str, Any]) -> str:
     return canonical(dict(value)).decode()
 
@@ -391,37 +344,3 @@ def _check_epoch(found: int, expected: int | None) -> None:
         raise ShelflifeError(
             f"the epoch is {found}, not {expected}: something else was promoted meanwhile; look again and retry"
         )
-
-
-def changes(connection: Connection) -> list[Change]:
-    """Every line of the releases' ledger, oldest first."""
-    return [Change(line.seq, at=line.at, **line.body) for line in ledger.lines(connection, CHAIN)]
-
-
-def _champion(connection: Connection, case: str) -> Champion | None:
-    row = connection.execute(sa.select(CHAMPIONS).where(CHAMPIONS.c.usecase == case)).first()
-    if row is None:
-        return None
-    line = ledger.line(connection, CHAIN, row.epoch)
-    told = line and (line.body["case"], line.body["bundle"], line.body["release"], line.body["previous"], line.at)
-    if told != (case, row.bundle, row.release, row.previous, row.since):
-        raise ShelflifeError(
-            f"{case}: the champion is not the one of the ledger; restore a backup and find out who wrote to the database"
-        )
-    return Champion(case, row.bundle, row.release, row.epoch, row.since, row.previous)
-
-
-def _reign(connection: Connection, case: str, bundle: str, before: int) -> Change | None:
-    """The latest time, before an epoch, that this bundle became champion of the use case."""
-    found = [c for c in changes(connection) if c.case == case and c.bundle == bundle and c.epoch < before]
-    return found[-1] if found else None
-
-
-def _held(connection: Connection, case: str) -> Hold | None:
-    row = connection.execute(sa.select(HOLDS).where(HOLDS.c.usecase == _name(case))).first()
-    return Hold(row.usecase, row.at, row.actor, row.reason) if row else None
-
-
-def _looks(connection: Connection, case: str, holdout: str) -> int:
-    query = sa.select(sa.func.count()).select_from(LOOKS).where(LOOKS.c.usecase == case, LOOKS.c.holdout == holdout)
-    return int(connection.execute(query).scalar_one())

@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.core.verdict import Finding, judged
 
+# ruff: noqa: RUF001
 PAYLOADS = (
     "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg/onload=alert(1)>", "'\"><script>alert(1)</script>",
     "<a href=javascript:alert(1)>x</a>", "javascript:alert(1)", "<iframe srcdoc='<script>alert(1)</script>'>", "<!--<script>",
@@ -32,10 +33,12 @@ class Nodes(HTMLParser):
     def __init__(self):
         super().__init__()
         self.scripts, self.handlers, self.tags, self.policy = [], [], set(), ""
+        self.inside = False
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         self.scripts += [[dict(attrs), ""]] if tag == "script" else []
+        self.inside = tag == "script"
         self.handlers += [
             (tag, name, value)
             for name, value in attrs
@@ -50,8 +53,11 @@ class Nodes(HTMLParser):
             self.handlers.append((tag, "http-equiv", str(attrs)))
 
     def handle_data(self, data):
-        if self.lasttag == "script" and self.scripts:
+        if self.inside:
             self.scripts[-1][1] += data
+
+    def handle_endtag(self, tag):
+        self.inside = self.inside and tag != "script"
 
     @staticmethod
     def of(html):

@@ -115,7 +115,8 @@ def test_the_same_inputs_give_the_same_bytes_here_and_in_another_process(build, 
         "print(verdict.read(made.data, made.data['required']).status); Path(sys.argv[2]).write_text(made.html())"
     )
     (tmp_path / "report.json").write_bytes(first.json())
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "report.json", tmp_path / "page.html"], capture_output=True, text=True, check=True)  # fmt: skip
+    command = [sys.executable, "-c", code, tmp_path / "report.json", tmp_path / "page.html"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "pass\n"
     assert (tmp_path / "page.html").read_text() == first.html()
 

@@ -159,9 +159,7 @@ def test_from_the_calendar_over_a_persons_word_to_promotions_and_crashes(throwaw
         api.wait("monitor", api.trigger("monitor"), 120)
         drift = api.wait_for_run("learn", "fraud@2025-05-26T00:00:00Z@drift-20250526", 60)
         assert len(api.runs("learn")) == 5
-        api.wait_for_approval("learn", drift, 240)
-        api.answer("learn", drift, "approve", approve=False)
-        assert api.wait("learn", drift, 120) == "success"
+        assert api.see_through("learn", drift, 300, approve=False) == "success"
         assert api.tasks("learn", drift)["promote"] == "skipped"
         assert home.runs.journal("fraud")[-1]["name"] == "rejected"
         assert throwaway.runs.get("fraud", "drift-20250526").closed == "declined"

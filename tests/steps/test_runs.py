@@ -129,7 +129,7 @@ def test_a_run_that_was_killed_while_opening_is_opened_again(throwaway):
 def test_a_second_run_of_a_use_case_is_told_that_it_is_busy_and_another_use_case_is_not(throwaway):
     open_run(throwaway)
     busy = open_run(throwaway, run="r2")
-    assert (busy["status"], busy["exit"]) == ("busy", learn.BUSY)
+    assert (busy["status"], busy["exit"]) == ("busy", learn.SKIP)
     assert open_run(throwaway, case="demand", run="r2")["status"] == "open"
     close(throwaway, "rejected")
     assert open_run(throwaway, run="r2")["status"] == "open"
@@ -139,7 +139,7 @@ def test_a_use_case_on_hold_does_not_learn(throwaway):
     home = throwaway.opened_home()
     home.runs.append("fraud", Entry("held", home.clock()(), note="stocktaking").to_dict(), home.clock()())
     held = open_run(throwaway)
-    assert (held["status"], held["exit"]) == ("held", learn.BUSY)
+    assert (held["status"], held["exit"]) == ("held", learn.SKIP)
     assert "stocktaking" in held["text"]
     assert home.runs.holder("fraud", home.clock()()) is None
 
@@ -170,11 +170,19 @@ def test_three_rejected_challengers_in_a_row_call_a_person(throwaway):
     assert fold([Entry.from_dict(body) for body in home.runs.journal("fraud")]).rejections == 3
 
 
-def test_a_moment_that_is_not_closed_yet_is_refused(throwaway):
+def test_a_moment_whose_day_is_not_over_is_refused(throwaway):
     home = throwaway.opened_home()
+    home.simulated(home.clock()() + DAY // 2)
     with pytest.raises(ShelflifeError, match="closed up to"):
-        open_run(throwaway, as_of=home.clock()() + DAY)
+        open_run(throwaway, as_of=home.clock()())
     assert not throwaway.runs.all()
+
+
+def test_a_moment_of_the_future_is_no_crash_but_waits_for_its_time(throwaway):
+    home = throwaway.opened_home()
+    early = open_run(throwaway, as_of=home.clock()() + DAY)
+    assert (early["status"], early["exit"]) == ("early", learn.SKIP)
+    assert home.runs.journal("fraud") == []
 
 
 def test_a_backfill_leaves_no_trace_in_the_living_state(throwaway):

@@ -99,6 +99,13 @@ class Machine(RuleBasedStateMachine):
         self.promote(release(self.home, self.fresh(), at=self.now), self.home.releases.epoch(), None, valid=not self.held)
 
     @rule()
+    def ship_two_and_let_them_age(self):
+        """Both are older than what retention keeps; the one before must stay all the same."""
+        self.ship_well()
+        self.ship_well()
+        self.retain(later=80)
+
+    @rule()
     def tamper_and_go_back(self):
         """Champions enough, a byte of the one before changed, and the way back tried."""
         for _ in range(3 - len(self.stack)):
@@ -218,7 +225,7 @@ MUTANTS = {
     "no epoch, no judged champion": (pipelines.store.releases.Releases, "_check_turn", lambda *_: None),
     "no probe": (pipelines.store.releases.Releases, "_check_word", lambda *_: None),
     "no compare and swap": (pipelines.store.releases, "_check_epoch", lambda *_: None),
-    "hold is ignored": (pipelines.store.releases, "_held", lambda *_: None),
+    "hold is ignored": (pipelines.store.releases, "hold_of", lambda *_: None),
     "no mail": (pipelines.store.releases.Releases, "_mail", lambda *_: None),
     "bytes are not checked": (pipelines.store.bundles, "_matched", pipelines.store.bundles.BundleFiles),
     "the one before is pruned": (pipelines.store.maintenance, "_way_back", _forgetful),

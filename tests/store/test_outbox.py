@@ -155,7 +155,8 @@ INJECTIONS = [
     "x\x0bBcc: evil@x.test", "x\x0cBcc: evil@x.test", "x\u2028Bcc: evil@x.test",
     "x\u2029Bcc: evil@x.test", "x\x85Bcc: evil@x.test", "x\0Bcc: evil@x.test",
     "=?UTF-8?Q?col=0ABcc:_evil=40x.test?=", "=?UTF-8?Q?col=0D=0ABcc:_evil=40x.test?=",
-    "=?utf-8?b?Y29sCkJjYzogZXZpbEB4LnRlc3Q=?=", "=?iso-8859-1?q?=0A?=", "a =?UTF-8?Q?x?=\n b", "x\r\n\r\n<html>", "x\n\n.\n", "", "\u202egnp", "订单", "x" * 201,
+    "=?utf-8?b?Y29sCkJjYzogZXZpbEB4LnRlc3Q=?=", "=?iso-8859-1?q?=0A?=", "a =?UTF-8?Q?x?=\n b",
+    "x\r\n\r\n<html>", "x\n\n.\n", "", "\u202egnp", "订单", "x" * 201,
     "x\x1b[31m", "x\x7f", "x\ud800",
 ]  # fmt: skip
 

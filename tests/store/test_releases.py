@@ -14,7 +14,9 @@ from pipelines.core.digest import digest
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Release
 from pipelines.core.verdict import Finding, Verdict
+from pipelines.store import ledger
 from pipelines.store.releases import Mailing
+from pipelines.store.state import CHAMPIONS, put
 
 
 def signature_of(home):
@@ -133,7 +135,8 @@ def test_a_damaged_copy_is_replaced_when_the_bundle_is_added_again(home, tmp_pat
 
 NAMES = [
     "..", "../../etc/passwd", "%2e%2e", "%252e%252e%252f", "a#b", "a?b", "a\\b", "..\\..", "\0", "a\0b", "\n", "/etc/passwd", "C:\\x", "\\\\host\\x", "~",
-    "~root", "\u2024\u2024", "\u2215etc", "x" * 5000, "-rf", ".git", "", " ", ".", "A" * 64, "g" * 64, "0" * 63, "0" * 65, "0" * 64 + "\n", "0" * 64 + "/", "./" + "0" * 64,
+    "~root", "\u2024\u2024", "\u2215etc", "x" * 5000, "-rf", ".git", "", " ", ".",
+    "A" * 64, "g" * 64, "0" * 63, "0" * 65, "0" * 64 + "\n", "0" * 64 + "/", "./" + "0" * 64,
 ]  # fmt: skip
 
 
@@ -422,6 +425,33 @@ def test_a_pointer_moved_by_hand_is_not_served(home, tmp_path):
         connection.execute(sa.text(TAMPERINGS["another champion"]))
     with pytest.raises(ShelflifeError, match="not the one of the ledger"):
         home.releases.champion("fraud")
+
+
+def test_the_release_of_another_use_case_does_not_let_a_bundle_answer(home, tmp_path):
+    """Whoever can write the database can forge the ledger, but not a signature."""
+    ship(home, tmp_path, 1)
+    other = ship(home, tmp_path, 2, "demand")
+    stolen = home.releases.champion("demand").release
+    with home.state.begin() as connection:
+        words = {
+            "case": "fraud",
+            "action": "promote",
+            "actor": "eve",
+            "reason": "",
+            "bundle": other,
+            "release": stolen,
+            "previous": None,
+            "probe": None,
+        }
+        epoch = ledger.append(connection, "releases", words, NOW)
+        put(
+            connection,
+            CHAMPIONS,
+            {"usecase": "fraud"},
+            {"bundle": other, "release": stolen, "epoch": epoch, "since": NOW, "previous": None},
+        )
+    with pytest.raises(ShelflifeError, match="another bundle's"):
+        home.releases.answering("fraud")
 
 
 # Holdouts

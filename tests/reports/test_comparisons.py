@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.verdict import Finding, Rule, judged
-from pipelines.reports.tests import IDS, METRIC, read, tests
+from pipelines.reports.comparisons import IDS, METRIC, comparisons, read
 
 SIGNS = {">=": "ge", ">": "gt", "<=": "le", "<": "lt"}
 numbers = st.one_of(st.none(), st.floats(-1e6, 1e6), st.just(float("nan")), st.just(float("inf")))
@@ -33,7 +33,7 @@ def any_finding(draw, name=None):
 def report(findings, required=None):
     """What Evidently makes of the findings' tests, without Evidently."""
     metrics, rows = [], []
-    for number, test in enumerate(t for f in findings for t in tests(f)):
+    for number, test in enumerate(t for f in findings for t in comparisons(f)):
         holds = Rule("low", test.sign, test.limit).holds(test.value)
         params = {"type": METRIC, **vars(test)}
         metrics.append({"id": str(number), "value": test.value})
@@ -129,7 +129,7 @@ def test_evidence_passes_fails_or_is_inconclusive_by_its_pair_of_bounds():
         finding = judged(
             "better", (low + high) / 2, "above 0", passes_if="low > 0.0", fails_unless="high >= 0.0", low=low, high=high
         )
-        assert len(tests(finding)) == 2
+        assert len(comparisons(finding)) == 2
         return read(report([finding]), ["better"]).status
 
     assert (status(0.1, 0.2), status(-0.2, -0.1), status(-0.1, 0.1), status(0.0, 0.1)) == ("pass", "fail", "unsure", "unsure")

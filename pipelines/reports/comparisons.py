@@ -23,11 +23,9 @@ IDS = {">=": "ge", ">": "gt", "<=": "le", "<": "lt"}
 
 
 @dataclass(frozen=True)
-class Test:
+class Comparison:
     """One comparison in the report. `role` says whether it lets its finding pass or fail; `finding` is the finding as JSON, all
     but its status."""
-
-    __test__ = False  # pytest shall not take it for one of its own
 
     role: str
     finding: str
@@ -46,14 +44,14 @@ class Test:
         return plain(f"{data['name']} ({self.role} {text})")
 
 
-def tests(finding: Finding) -> list[Test]:
+def comparisons(finding: Finding) -> list[Comparison]:
     """The comparisons that stand for the finding: its own numbers under its rules, or its status as an interval."""
     data = _plain(finding)
     text = canonical(data).decode()
     if not _numeric(data):
         low, high = CODED[finding.status]
-        return [Test(PASSES, text, low, ">=", 1.0), Test(FAILS, text, high, ">=", 1.0)]
-    return [Test(role, text, float(data[rule.number]), rule.sign, rule.limit) for role, rule in _rules(data)]
+        return [Comparison(PASSES, text, low, ">=", 1.0), Comparison(FAILS, text, high, ">=", 1.0)]
+    return [Comparison(role, text, float(data[rule.number]), rule.sign, rule.limit) for role, rule in _rules(data)]
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
@@ -100,7 +98,7 @@ def _outcome(row: Mapping[str, Any], values: Mapping[str, Any]) -> Outcome:
     params = row["metric_config"]["params"]
     if params.get("type") != METRIC:
         return (f"a test of another hand: {plain(row.get('name'), 80)}", "", "", None)
-    test = Test(*(params[name] for name in ("role", "finding", "value", "sign", "limit")))
+    test = Comparison(*(params[name] for name in ("role", "finding", "value", "sign", "limit")))
     says = {"SUCCESS": True, "FAIL": False}.get(str(row["status"]))
     compared = bool(COMPARISONS[test.sign](test.value, test.limit))
     honest = test in _expected(test.finding) and row["id"] == IDS[test.sign] and row["test_config"]["threshold"] == test.limit
@@ -108,10 +106,10 @@ def _outcome(row: Mapping[str, Any], values: Mapping[str, Any]) -> Outcome:
     return (test.name, test.role, test.finding, says if agreed else None)
 
 
-def _expected(text: str) -> list[Test]:
+def _expected(text: str) -> list[Comparison]:
     """The tests that this finding may have, whatever its status was."""
     data = json.loads(text)
-    return [test for status in _statuses(data) for test in tests(Finding(**{**data, "status": status}))]
+    return [row for status in _statuses(data) for row in comparisons(Finding(**{**data, "status": status}))]
 
 
 def _statuses(data: Mapping[str, Any]) -> list[Status]:

@@ -1,0 +1,154 @@
+"""One turn of the lifecycle on a small simulated shop: events, rows, models, a verdict, a release, an answer to why, a replay."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.core.clock import days, micros
+from pipelines.core.errors import ShelflifeError
+from pipelines.core.verdict import Verdict
+from pipelines.steps import evaluate, featurize, ingest, learn, promote, replay, simulate, train, validate, why
+from pipelines.steps.runs import Runs
+from pipelines.steps.workspace import Workspace
+
+HERE = Path(__file__).resolve().parents[2]
+CASE = "fraud"
+SMALL = {
+    "label": {"within": "5d"},
+    "split": {"train": "16d", "valid": "8d", "holdout": "12d"},
+    "train": {"seed": 1, "use": ["dummy", "baseline", "linear", "lightgbm"], "settings": {"lightgbm": {"trees": 40, "leaves": 7}}},
+}
+
+
+def small_params():
+    params = yaml.safe_load((HERE / "params.yaml").read_text())
+    params["shop"]["simulate"] = {"start": "2025-01-06", "days": 56, "customers": 2000, "items": 60, "sessions_per_day": 60}
+    params[CASE] |= SMALL
+    params[CASE]["gate"] |= {"min_rows": 200, "min_positives": 5, "latency_ms": 1000, "calibration": 0.1, "floor": 0.01}
+    return params
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A git checkout with a small shop's history and one learn run of fraud, judged on its opened holdout."""
+    root = tmp_path_factory.mktemp("shop")
+    for name in ("pipelines", "great_expectations", ".dvc"):
+        shutil.copytree(HERE / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local"))
+    shutil.copy(HERE / "dvc.yaml", root)
+    (root / "params.yaml").write_text(yaml.safe_dump(small_params()))
+    (root / ".gitignore").write_text("/data/\n/models/\n/reports/\n.shelflife/\n")
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "shop"]):
+        subprocess.run(["git", *words], cwd=root, check=True)
+    for name, value in (("user.name", "t"), ("user.email", "t@localhost")):
+        subprocess.run(["git", "config", name, value], cwd=root, check=True)
+    workspace = Workspace(root)
+    home = workspace.home(create=True)
+    home.keys.make()
+    simulate.live(workspace, home, 56)
+    return workspace, home
+
+
+@pytest.fixture(scope="module")
+def judged(shop):
+    workspace, home = shop
+    runs = Runs(workspace.root, home.path)
+    opened = learn.open_run(workspace, home, runs, CASE, "one")
+    tree = Workspace(Path(opened["worktree"]))
+    ingest.snapshot(tree, home, CASE)
+    assert validate.look(tree, CASE).status == "pass"
+    featurize.featurize(tree, CASE)
+    train.train(tree, CASE)
+    verdict = evaluate.evaluate(tree, home, CASE)
+    (tree.root / "dvc.lock").write_text("schema: '2.0'\n")
+    return workspace, home, runs, tree, verdict
+
+
+def test_the_verdict_passes_and_is_read_off_the_report(judged):
+    *_, tree, verdict = judged
+    assert verdict.status == "pass", verdict.why()
+    kept = Verdict.from_dict({k: v for k, v in json.loads((tree.reports(CASE) / "verdict.json").read_text()).items() if k != "figures"})
+    assert kept.why() == verdict.why()
+    assert (tree.reports(CASE) / "verdict" / "report.html").stat().st_size > 1000
+
+
+def test_the_stages_write_what_data_scientists_plot(judged):
+    *_, tree, _ = judged
+    training = json.loads((tree.reports(CASE) / "training.json").read_text())
+    assert training["chosen"] in ("linear", "lightgbm")
+    assert set(training["validation"]) == set(SMALL["train"]["use"])
+    for name in ("learning", "importance", "precision_recall", "calibration"):
+        assert len((tree.reports(CASE) / "plots" / f"{name}.csv").read_text().splitlines()) > 1
+
+
+def test_the_same_moment_gives_the_same_bytes(judged, tmp_path):
+    _, home, _, tree, _ = judged
+    again = Workspace(tmp_path / "again")
+    shutil.copytree(tree.root, again.root, ignore=shutil.ignore_patterns(".git", "data", "models", "reports"))
+    ingest.snapshot(again, home, CASE)
+    validate.look(again, CASE)
+    featurize.featurize(again, CASE)
+    train.train(again, CASE)
+    evaluate.evaluate(again, home, CASE)
+    for made in ("data/fraud/rows/train.parquet", "models/fraud/bundle/manifest.json", "reports/fraud/verdict/report.json", "reports/fraud/validation.json"):
+        assert (again.root / made).read_bytes() == (tree.root / made).read_bytes(), made
+
+
+def test_the_gate_refuses_the_dummy(judged, monkeypatch):
+    _, home, _, tree, _ = judged
+    usecase, moment = tree.case(CASE), tree.moment(CASE)
+    rows = evaluate.judged_rows(tree, moment)
+    from pipelines.evaluation import gate
+    from pipelines.steps import bundle
+
+    dummy, baseline = (evaluate.Judged.of(bundle.read(tree.models(CASE) / name), rows, usecase, home) for name in ("dummy", "baseline"))
+    evidence = evaluate.gather(usecase, rows, dummy, baseline, None, moment)
+    judgement = gate.judge(usecase, tree.params.block(CASE).gate, evidence, seed=1)
+    assert judgement.verdict("dummy").status == "fail"
+
+
+def test_a_preview_on_validation_data_never_promotes(judged, tmp_path):
+    _, home, _, tree, _ = judged
+    moment = replace(tree.moment(CASE), opens_holdout=False)
+    with pytest.raises(ShelflifeError, match="never promotes"):
+        promote.judged(tree, moment)
+
+
+def test_high_risk_waits_for_a_person_and_a_promotion_can_be_told_and_replayed(judged, monkeypatch):
+    workspace, home, runs, tree, verdict = judged
+    learn.record(workspace, home, runs, CASE, "one")
+    with pytest.raises(ShelflifeError, match="approval"):
+        promote.promote(workspace, home, CASE, "one", "")
+    assert home.releases.champion(CASE) is None
+    pushed = []
+    monkeypatch.setattr(Runs, "push", lambda self, run: pushed.append(run.run))  # dvc did not run here, so it has nothing to push
+    done = promote.promote(workspace, home, CASE, "one", "ada")
+    assert pushed == ["one"]
+    assert home.releases.champion(CASE).bundle == done["bundle"] == verdict.facts["bundle"]
+    told = why.why(home, CASE)["text"]
+    assert "promote by ada" in told
+    assert replay.replay(workspace, home, done["decision"][:12])["same"] is True
+    with pytest.raises(ShelflifeError, match="no champion before this one"):
+        home.releases.rollback(CASE, at=home.clock()(), actor="ada", reason="")
+
+
+def test_ingest_refuses_a_moment_whose_log_is_another(shop, tmp_path):
+    workspace, home = shop
+    learn.moment_here(workspace, home, CASE, None)
+    moment = workspace.moment(CASE)
+    workspace.write_moment(replace(moment, log="0" * 64))
+    with pytest.raises(ShelflifeError, match="the moment names the log"):
+        ingest.snapshot(workspace, home, CASE)
+    workspace.write_moment(replace(moment, as_of=moment.as_of + micros(days(30))))
+    with pytest.raises(ShelflifeError, match="closed up to"):
+        ingest.snapshot(workspace, home, CASE)
+
+
+def test_a_missing_snapshot_says_what_to_run(tmp_path, shop):
+    workspace, _ = shop
+    with pytest.raises(ShelflifeError, match="run"):
+        featurize.read_events(tmp_path / "payment.parquet", tmp_path)
