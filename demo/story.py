@@ -14,6 +14,7 @@ from demo.truth import fraud_cost
 from pipelines.core.clock import DAY, instant
 from pipelines.steps import airflow
 from pipelines.steps.airflow_api import AirflowApi
+from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 QUIET_WEEKS = 2
@@ -116,8 +117,8 @@ class Story:
         mail = self._mail("fraud", "data broken")
         self.tell.say(f"mail: {mail['Subject']}")
         self.tell.say(" ".join(look["done"]))
-        with_bug = fraud_cost(self.workspace, self.workspace.home(), champion, day + 4, day + 5)
-        without = fraud_cost(self.workspace, self.workspace.home(), champion, day + 4, day + 5, without=("unit_bug",))
+        with_bug = fraud_cost(self.workspace, open_home(self.workspace), champion, day + 4, day + 5)
+        without = fraud_cost(self.workspace, open_home(self.workspace), champion, day + 4, day + 5, without=("unit_bug",))
         self.lines.append(
             (
                 "broken feed: rows held, champion kept",
@@ -143,7 +144,7 @@ class Story:
         self._answers_with(released)
         day = self._day()
         self._week()
-        home = self.workspace.home()
+        home = open_home(self.workspace)
         old, new = (fraud_cost(self.workspace, home, name, day, day + 7) for name in (champion, released))
         self.tell.say(f"the week after, by the simulator's truth: {new.frauds} frauds in {new.payments:,} payments")
         self.lines.append(
@@ -191,7 +192,7 @@ class Story:
 
     def _ask(self) -> dict[str, Any]:
         """Some of the last day's payments, asked over HTTP as the shop would."""
-        home = self.workspace.home()
+        home = open_home(self.workspace)
         payments = home.landing.table("payment", home.clock()())
         asks = payments.slice(max(0, len(payments) - ASKS)).to_pylist()
         drop = ("arrived", "offset")
@@ -211,11 +212,11 @@ class Story:
         return found[-1]
 
     def _champion(self, case: str) -> str:
-        champion = self.workspace.home().releases.champion(case)
+        champion = open_home(self.workspace).releases.champion(case)
         return champion.bundle if champion else ""
 
     def _day(self) -> int:
-        return (self.workspace.home().clock()() - instant(self.workspace.params.shop.simulate.start)) // DAY
+        return (open_home(self.workspace).clock()() - instant(self.workspace.params.shop.simulate.start)) // DAY
 
     def _money(self, cents: int) -> str:
         return f"{cents / 100:,.2f} {self.workspace.params.shop.currency}"

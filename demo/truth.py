@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.core.clock import DAY, instant
-from pipelines.steps import bundle
+from pipelines.steps import bundle, released
 from pipelines.steps.rows import Rows, from_arrow
 from pipelines.steps.simulate import remembered
 from pipelines.steps.workspace import Workspace
@@ -38,7 +38,7 @@ def fraud_cost(workspace: Workspace, home: Home, name: str, first: int, last: in
     told = [incident for incident in incidents if incident.name not in without]
     tables = _tables(workspace, told, first, last)
     rows = _rows(workspace, tables, first, last)
-    _, files = bundle.released(home, name)
+    _, files = released.released(home, name)
     usecase = workspace.case("fraud")
     scores = bundle.open_scorer(files).score({column: rows[column] for column in bundle.model_columns(usecase)})
     truth, amounts = _truth(workspace, incidents, first, last, rows["ask"])

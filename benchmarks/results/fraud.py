@@ -109,6 +109,10 @@ def spree_7d(usual_7d, usual_30d_14d_ago):
 
 
 
+def largest_spree(largest_7d, largest_30d_14d_ago):
+    return largest_7d / largest_30d_14d_ago
+
+
 def till_risk_1d(till_frauds_1d_7d_ago, till_payments_1d_7d_ago):
     return till_frauds_1d_7d_ago / maximum(till_payments_1d_7d_ago, 1)
 

@@ -18,7 +18,6 @@ from pipelines.models.linear import LARGEST_LOG
 from pipelines.models.prepare import Prepare
 
 if TYPE_CHECKING:
-
     from pipelines.models.graph import Graph
 
 CHUNK = 8192

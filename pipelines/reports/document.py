@@ -30,7 +30,7 @@ def render(report: Mapping[str, Any], first_page: str) -> str:
     library, font = _evidently()
     scripts = ["var global = globalThis", library, START]
     data = json.dumps({key: report["evidently"][key] for key in ("dashboard", "graphs")}, ensure_ascii=True, allow_nan=False)
-    inert = data.replace(">", "\\u003e").replace("&", "\\u0026")
+    inert = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     after = f'<div id="root_report"></div><script type="application/json" id="data">{inert}</script>' + "".join(
         f"<script>{script}</script>" for script in scripts
     )

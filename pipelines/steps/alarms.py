@@ -29,9 +29,7 @@ CALLS = frozenset({"broken data", "concept change", "harmful shift"})
 """What a person is written to about; the rest is in the console and in shelflife why."""
 
 
-def raise_alarm(
-    workspace: Workspace, home: Home, case: str, diagnosis: Diagnosis, seen: Seen, done: Sequence[str], now: int
-) -> None:
+def raise_alarm(home: Home, case: str, diagnosis: Diagnosis, seen: Seen, done: Sequence[str], now: int) -> None:
     """Put the mail into the outbox, once per cause: the same diagnosis in the look before is the same alarm."""
     if diagnosis.kind not in CALLS:
         return

@@ -14,20 +14,31 @@ import numpy as np
 from pipelines.core.clock import iso
 from pipelines.core.decision import Ranking, answers_to_dict
 from pipelines.core.digest import canonical, digest
-from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Bundle
+from pipelines.core.verdict import Finding
 from pipelines.steps.rows import Rows
-from pipelines.steps.workspace import Workspace
+from pipelines.steps.workspace import KNOWN, Workspace, known
 
 if TYPE_CHECKING:
     from pipelines.core.usecase import UseCase
     from pipelines.features.encoding import Encoder
+    from pipelines.models.calibration import Calibration
     from pipelines.serving.scorer import OnnxScorer
-    from pipelines.steps.train import Fitted
-    from pipelines.store.home import Home
 
 GOLDEN = 8
 SAMPLE = 2000
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A candidate that is ready to answer, with its figures on rows that it has not seen."""
+
+    name: str
+    estimator: Any
+    onnx: bytes
+    calibration: Calibration
+    parity: Finding
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -81,22 +92,6 @@ def open_scorer(files: Mapping[str, bytes]) -> OnnxScorer:
     return OnnxScorer(files, encoder=encoder, calibration=calibration)
 
 
-def read(folder: Path) -> tuple[Bundle, Mapping[str, bytes]]:
-    """A bundle's manifest and bytes, each checked. Raises ShelflifeError for a changed, missing or extra file."""
-    from pipelines.store.bundles import pack as check
-
-    if not (folder / "manifest.json").is_file():
-        raise ShelflifeError(f"{folder} holds no bundle; run dvc repro (or shelflife train) first")
-    found = check(folder)
-    return found.manifest, found.files
-
-
-def released(home: Home, name: str) -> tuple[Bundle, Mapping[str, bytes]]:
-    """A released bundle by its digest, each byte checked."""
-    found = home.releases.read(name)
-    return found.manifest, found.files
-
-
 def _samples(source: Source, usecase: UseCase, scorer: OnnxScorer) -> dict[str, bytes]:
     """Golden requests with their scores, and the reference sample that drift is measured against."""
     import pyarrow as pa
@@ -124,13 +119,14 @@ def _spread(rows: int, most: int) -> np.ndarray:
 def _made_from(source: Source, fitted: Fitted) -> dict[str, Any]:
     """What law 8 asks for: data, features, code, parameters, seed. No clock and no machine, so that equal inputs give equal bytes."""
     workspace, case = source.workspace, source.case
-    moment, block = workspace.moment(case), workspace.params.block(case)
+    block = workspace.params.block(case)
+    as_of, log = known(workspace.rows(case))
     usecase = workspace.case(case)
     return {
         "model": fitted.name,
-        "as_of": iso(moment.as_of),
-        "log": moment.log,
-        "rows": {p.name: digest(p.read_bytes()) for p in sorted(workspace.rows(case).iterdir())},
+        "as_of": iso(as_of),
+        "log": log,
+        "rows": {p.name: digest(p.read_bytes()) for p in sorted(workspace.rows(case).iterdir()) if p.name != KNOWN},
         "features": usecase.features.digest,
         "code": code_digest(workspace.root),
         "params": digest(repr(block.train) + repr(block.split) + repr(block.label)),

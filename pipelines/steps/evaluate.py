@@ -16,10 +16,10 @@ from pipelines.core.clock import iso
 from pipelines.core.decision import Probability
 from pipelines.core.release import Bundle, Moment
 from pipelines.core.verdict import Finding, Verdict
-from pipelines.steps import bundle
-from pipelines.steps.rows import Rows, amounts, groups, read
-from pipelines.steps.train import labelled, write_csv
-from pipelines.steps.workspace import Workspace, write_json
+from pipelines.steps import bundle, released
+from pipelines.steps.rows import Rows, amounts, groups, labelled, read
+from pipelines.steps.state import open_home
+from pipelines.steps.workspace import Workspace, write_csv, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.here()
-    verdict = evaluate(workspace, workspace.home(), args.case)
+    verdict = evaluate(workspace, open_home(workspace), args.case)
     return {"text": verdict.why(), "verdict": verdict.to_dict()}
 
 
@@ -99,10 +99,10 @@ def evaluate(workspace: Workspace, home: Home, case: str) -> Verdict:
     usecase, moment, block = workspace.case(case), workspace.moment(case), workspace.params.block(case)
     rows = judged_rows(workspace, moment)
     challenger = Judged.of(
-        bundle.read(workspace.models(case) / ("bundle" if moment.opens_holdout else "trial")), rows, usecase, home
+        released.read(workspace.models(case) / ("bundle" if moment.opens_holdout else "trial")), rows, usecase, home
     )
-    baseline = Judged.of(bundle.read(workspace.models(case) / "baseline"), rows, usecase, home)
-    champion = Judged.of(bundle.released(home, moment.champion), rows, usecase, home) if moment.champion else None
+    baseline = Judged.of(released.read(workspace.models(case) / "baseline"), rows, usecase, home)
+    champion = Judged.of(released.released(home, moment.champion), rows, usecase, home) if moment.champion else None
     evidence = gather(usecase, rows, challenger, baseline, champion, moment)
     judgement = gate.judge(usecase, block.gate, evidence, seed=block.train.seed)
     facts = _facts(moment, challenger, champion, len(rows))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.core.decision import Ranking
 from pipelines.core.errors import ShelflifeError
-from pipelines.steps.workspace import Workspace
+from pipelines.steps.workspace import Workspace, known, write_known
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,8 +35,9 @@ def featurize(workspace: Workspace, case: str) -> dict[str, Any]:
 
     from pipelines.features import batch, split
 
-    usecase, moment, block = workspace.case(case), workspace.moment(case), workspace.params.block(case)
-    parts = split.parts(moment.as_of, usecase.label.matures, block.split)
+    usecase, block = workspace.case(case), workspace.params.block(case)
+    as_of, log = known(workspace.events(case))
+    parts = split.parts(as_of, usecase.label.matures, block.split)
     tables = {kind: read_events(workspace.events(case) / f"{kind}.parquet", workspace.root) for kind in usecase.kinds}
     indexes = fit_indexes(usecase, tables[usecase.asks.kind], parts)
     folder = workspace.rows(case)
@@ -45,11 +46,12 @@ def featurize(workspace: Workspace, case: str) -> dict[str, Any]:
     for name, span in parts:
         keep = _keeper(usecase, block.split.sample)
         rows = batch.rows(
-            usecase, tables, span, as_of=moment.as_of, index=indexes or None, keep=keep, threads=block.train.threads
+            usecase, tables, span, as_of=as_of, index=indexes or None, keep=keep, threads=block.train.threads
         )
         rows = _labelled(rows)
         pq.write_table(rows, folder / f"{name}.parquet", compression="zstd", write_page_checksum=True)
         counts[name] = rows.num_rows
+    write_known(folder, as_of, log)
     if indexes:
         (folder / "index.npz").write_bytes(indexes[-1].to_npz())
     return {"text": f"{case}: " + ", ".join(f"{n:,} rows {name}" for name, n in counts.items()), "rows": counts}

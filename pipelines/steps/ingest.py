@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.core.clock import day_of, iso
 from pipelines.core.errors import ShelflifeError
-from pipelines.steps.workspace import Workspace
+from pipelines.steps.state import open_home
+from pipelines.steps.workspace import Workspace, write_known
 
 if TYPE_CHECKING:
     from pipelines.core.contract import Contract
@@ -28,10 +29,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.here()
     if args.source:
-        return read_source(workspace.home(create=True), args)
+        return read_source(open_home(workspace, create=True), args)
     if not args.case:
         raise ShelflifeError("wanted a use case or --source; see shelflife ingest --help")
-    return snapshot(workspace, workspace.home(), args.case)
+    return snapshot(workspace, open_home(workspace), args.case)
 
 
 def snapshot(workspace: Workspace, home: Home, case: str) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def snapshot(workspace: Workspace, home: Home, case: str) -> dict[str, Any]:
     folder = workspace.events(case)
     folder.mkdir(parents=True, exist_ok=True)
     counts = {kind: _write(kind, home, held, moment.as_of, folder) for kind in usecase.kinds}
+    write_known(folder, moment.as_of, moment.log)
     text = ", ".join(f"{n:,} {kind}" for kind, n in counts.items())
     return {"text": f"{case} as of {iso(moment.as_of)}: {text}", "events": counts}
 
@@ -82,7 +84,7 @@ def read_source(home: Home, args: argparse.Namespace) -> dict[str, Any]:
         return pour(home, readers.read(args.source, args.folder))
     if args.source in CONTRACTS:
         return pour(home, _own(args, CONTRACTS[args.source], home.clock()()))
-    raise ShelflifeError(f"there is no source {ascii(args.source)}; there are {', '.join([*readers.PUBLISHED, *CONTRACTS])}")
+    raise ShelflifeError(f"there is no source {args.source!a}; there are {', '.join([*readers.PUBLISHED, *CONTRACTS])}")
 
 
 def _own(args: argparse.Namespace, contract: Contract, now: int) -> Reading:

@@ -16,6 +16,7 @@ from pipelines.steps import reproduce
 from pipelines.steps.journal import LEASE, note, obstacle, post
 from pipelines.steps.moment import closed_moment, moment_here, moment_of
 from pipelines.steps.runs import Key, Run, Runs, key_of, small_outputs
+from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.action == "list":
         return listed(runs, args.case and Key.parse(args.case).case)
     key = Key.parse(args.case)
-    home = workspace.home()
+    home = open_home(workspace)
     if args.action == "moment":
         return moment_here(workspace, home, key.case, _as_of(args, key))
     if args.action == "open":

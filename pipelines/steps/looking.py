@@ -13,8 +13,7 @@ from pipelines.core.decision import Ranking
 from pipelines.core.errors import NotDecidable
 from pipelines.core.verdict import Finding
 from pipelines.steps import bundle, retraining
-from pipelines.steps.rows import Rows, from_arrow
-from pipelines.steps.train import labelled
+from pipelines.steps.rows import Rows, from_arrow, labelled
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from pipelines.core.verdict import Finding
 from pipelines.evaluation import controller
 from pipelines.evaluation.controller import Entry
 from pipelines.steps import alarms, looking, retraining
+from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.here()
     as_of = instant(args.as_of) if args.as_of else None
-    return monitor(workspace, workspace.home(), args.case or list(workspace.params.cases), as_of)
+    return monitor(workspace, open_home(workspace), args.case or list(workspace.params.cases), as_of)
 
 
 @dataclass(frozen=True)

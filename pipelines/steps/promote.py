@@ -12,6 +12,7 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Moment, Release
 from pipelines.core.verdict import Verdict
 from pipelines.steps.runs import Runs
+from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.here()
-    return promote(workspace, workspace.home(), args.case, args.run_id, args.by)
+    return promote(workspace, open_home(workspace), args.case, args.run_id, args.by)
 
 
 def promote(workspace: Workspace, home: Home, case: str, run_id: str, by: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.params import Gate
 from pipelines.core.verdict import Verdict
+from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.here()
-    return replay(workspace, workspace.home(), args.decision)
+    return replay(workspace, open_home(workspace), args.decision)
 
 
 def replay(workspace: Workspace, home: Home, id_: str) -> dict[str, Any]:

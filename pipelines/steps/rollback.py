@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 
@@ -20,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.here()
     workspace.params.block(args.case)
-    home = workspace.home()
+    home = open_home(workspace)
     now = home.clock()()
     who = {"at": now, "actor": args.by, "reason": args.reason}
     if args.hold or args.unhold:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.core.decision import Newsvendor, Ranking
+from pipelines.core.decision import Newsvendor, Quantiles, Ranking
 from pipelines.core.errors import ShelflifeError
 
 if TYPE_CHECKING:
@@ -86,3 +86,19 @@ def amounts(usecase: UseCase, rows: Rows) -> np.ndarray | None:
 def groups(usecase: UseCase, rows: Rows) -> np.ndarray | None:
     """Each row's ask, where the rows of an ask belong together."""
     return rows["ask"] if isinstance(usecase.answers, Ranking) else None
+
+
+def measure(usecase: UseCase, rows: Rows, scores: np.ndarray) -> Mapping[str, float]:
+    """The use case's metrics of these scores."""
+    from pipelines.evaluation import metrics
+
+    return metrics.measure(usecase.metrics, labelled(usecase, rows), scores)
+
+
+def labelled(usecase: UseCase, rows: Rows) -> Any:
+    """Rows as the metrics take them."""
+    from pipelines.evaluation import statistic
+
+    levels = usecase.answers.levels if isinstance(usecase.answers, Quantiles) else ()
+    ask, card = groups(usecase, rows), rows.columns.get("card")
+    return statistic.labelled(rows["label"], rows[usecase.unit], ask=ask, card=card, ts=rows["ts"], levels=levels)

@@ -14,6 +14,7 @@ from pipelines.core.clock import SECOND
 from pipelines.core.digest import canonical
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Bundle, Release
+from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from pipelines.store.home import Home
 
     workspace = Workspace.here()
-    home = Home.open(args.home) if args.home else workspace.home()
+    home = Home.open(args.home) if args.home else open_home(workspace)
     serve(workspace, home, args.host, args.port, tuple(args.allow_host), as_json=args.json)
     return {"text": "stopped"}
 

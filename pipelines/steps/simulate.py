@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.core.clock import DAY, instant, iso
 from pipelines.core.errors import ShelflifeError
+from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.here()
-    home = workspace.home(create=True)
+    home = open_home(workspace, create=True)
     if args.days is not None and args.days < 1:
         raise ShelflifeError(f"wanted one day or more, got {args.days}")
     first = day_now(workspace, home)

@@ -6,6 +6,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
+from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.here()
-    home = workspace.home()
+    home = open_home(workspace)
     cases = [workspace.case(name) for name in args.case or workspace.params.cases]
     epoch, stores = home.releases.epoch(), open_stores(home, cases)
     events = catch_up(home, stores)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +12,10 @@ import numpy as np
 from pipelines.core.decision import Quantiles
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.usecase import Spec, UseCase
-from pipelines.core.verdict import Finding
 from pipelines.steps import bundle
-from pipelines.steps.rows import Rows, groups, read
-from pipelines.steps.workspace import Workspace, write_json
+from pipelines.steps.bundle import Fitted
+from pipelines.steps.rows import Rows, groups, measure, read
+from pipelines.steps.workspace import Workspace, write_csv, write_json
 
 if TYPE_CHECKING:
     from pipelines.core.params import Train
@@ -34,18 +32,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     return train(Workspace.here(), args.case)
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A candidate that is ready to answer, with its figures on rows that it has not seen."""
-
-    name: str
-    estimator: Any
-    onnx: bytes
-    calibration: Calibration
-    parity: Finding
-    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -139,22 +125,6 @@ def _flat(scores: np.ndarray) -> np.ndarray:
     return scores[:, 0] if scores.ndim > 1 and scores.shape[1] == 1 else scores
 
 
-def measure(usecase: UseCase, rows: Rows, scores: np.ndarray) -> Mapping[str, float]:
-    """The use case's metrics of these scores."""
-    from pipelines.evaluation import metrics
-
-    return metrics.measure(usecase.metrics, labelled(usecase, rows), scores)
-
-
-def labelled(usecase: UseCase, rows: Rows) -> Any:
-    """Rows as the metrics take them."""
-    from pipelines.evaluation import statistic
-
-    levels = usecase.answers.levels if isinstance(usecase.answers, Quantiles) else ()
-    ask, card = groups(usecase, rows), rows.columns.get("card")
-    return statistic.labelled(rows["label"], rows[usecase.unit], ask=ask, card=card, ts=rows["ts"], levels=levels)
-
-
 def _choose(usecase: UseCase, fitted: Mapping[str, Fitted]) -> str:
     """The eligible candidate with the best primary metric. Raises ShelflifeError when none is eligible."""
     from pipelines.evaluation.metrics import metric
@@ -201,10 +171,3 @@ def _importances(course: Course, estimator: Any) -> list[tuple[str, float]]:
     shares = np.abs(values) / np.sum(np.abs(values))
     ranked = sorted(zip(course.encoder.columns, shares.tolist(), strict=True), key=lambda pair: -pair[1])
     return [(name, round(share, 6)) for name, share in ranked[:20]]
-
-
-def write_csv(path: Path, header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """A table that `dvc plots` draws."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])

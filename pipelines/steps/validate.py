@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.core.clock import iso
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.verdict import Verdict
-from pipelines.steps.workspace import Workspace, write_json
+from pipelines.steps.workspace import Workspace, known, write_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,15 +32,15 @@ def look(workspace: Workspace, case: str) -> Verdict:
     from pipelines.checks import batch
     from pipelines.shop.contracts import CONTRACTS
 
-    usecase, moment = workspace.case(case), workspace.moment(case)
+    usecase, (as_of, _) = workspace.case(case), known(workspace.events(case))
     verdicts = []
     for kind in track(usecase.kinds, "validating", transient=True):
         table = _read(workspace, case, kind)
         docs = workspace.reports(case) / "data_docs" / kind
         suites = workspace.root / "great_expectations"
-        verdicts.append(batch.validate(kind, table, CONTRACTS[kind], suites, docs, as_of=moment.as_of))
+        verdicts.append(batch.validate(kind, table, CONTRACTS[kind], suites, docs, as_of=as_of))
     verdict = Verdict(
-        f"{case} data as of {iso(moment.as_of)}",
+        f"{case} data as of {iso(as_of)}",
         tuple(finding for v in verdicts for finding in v.findings),
         tuple(name for v in verdicts for name in v.required),
         {name: value for v in verdicts for name, value in v.facts.items()},

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.clock import iso
+from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.here()
     workspace.params.block(args.case)
-    return why(workspace.home(), args.case, args.decisions)
+    return why(open_home(workspace), args.case, args.decisions)
 
 
 def why(home: Home, case: str, most: int = 5) -> dict[str, Any]:

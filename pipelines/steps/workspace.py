@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import csv
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,7 +19,10 @@ from pipelines.core.release import Moment
 
 if TYPE_CHECKING:
     from pipelines.core.usecase import UseCase
-    from pipelines.store.home import Home
+
+
+KNOWN = "as_of.json"
+"""Beside a snapshot and its rows: what they are as of, so that only ingest and evaluate depend on the moment."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,6 @@ class Workspace:
     def reports(self, case: str) -> Path:
         return self.root / "reports" / case
 
-    def home(self, *, create: bool = False) -> Home:
-        """The living state: SHELFLIFE_HOME, or .shelflife in this checkout."""
-        from pipelines.store.home import Home
-
-        return Home.open(Path(os.environ.get("SHELFLIFE_HOME") or self.root / ".shelflife"), create=create)
-
 
 def read_yaml(path: Path) -> Any:
     """The parsed YAML. Raises ShelflifeError, naming the line, when it cannot be read."""
@@ -104,7 +101,28 @@ def read_yaml(path: Path) -> Any:
         raise ShelflifeError(f"{path.name} is no YAML{line}: {getattr(error, 'problem', None) or error}") from None
 
 
+def known(folder: Path) -> tuple[int, str]:
+    """What the data in the folder is as of (microseconds UTC), and the digest of the log it was taken from."""
+    path = folder / KNOWN
+    if not path.is_file():
+        raise ShelflifeError(f"{path} is missing; run dvc repro, or the stages in their order")
+    data = json.loads(path.read_text())
+    return instant(data["as_of"]), str(data["log"])
+
+
+def write_known(folder: Path, as_of: int, log: str) -> None:
+    """Write down what the data in the folder is as of."""
+    write_json(folder / KNOWN, {"as_of": iso(as_of), "log": log})
+
+
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """JSON that git and DVC compare line by line: sorted, indented, with a final newline."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """A table that `dvc plots` draws."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])

@@ -72,6 +72,20 @@ def test_an_ask_whose_label_is_empty_has_none():
     assert made["x"]["label"] is None
 
 
+def test_events_of_one_moment_follow_each_other_by_id_in_a_label():
+    later = worlds.case(Label("buy", "customer", Count(), days(1)))
+    made = rows([buy("x", HOUR), buy("y", HOUR), buy("z", 2 * HOUR)], case=later)
+    assert [made[n]["label"] for n in "xyz"] == [2, 1, 0]
+
+
+def test_versions_that_differ_in_a_field_nobody_reads_are_still_versions():
+    backs = [("i", 1), ("j", 1), ("i", 2)]
+    sent = [(n * HOUR, Event("back", "r", 0, {"item": item, "cents": cents})) for n, (item, cents) in enumerate(backs)]
+    count = Counted("backs", "back", "item", Count(), days(1))
+    made = rows([*sent, buy("x", HOUR), buy("y", 2 * HOUR)], count, case=worlds.case(counted=(*worlds.COUNTED[:3], count)))
+    assert (made["x"]["backs"], made["y"]["backs"]) == (0, 1)
+
+
 def test_rows_have_the_columns_that_the_steps_exchange_in_order():
     case = worlds.case()
     table = batch.rows(case, worlds.tables(worlds.logged([buy("y", HOUR), buy("x", HOUR)])), (0, LATER), as_of=LATER)

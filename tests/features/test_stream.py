@@ -83,6 +83,13 @@ def test_an_ask_that_is_already_in_the_store_is_not_among_its_own_past(tmp_path)
     assert read(store, DAILY, 3 * HOUR, name="x")["cents_1d"] == 100
 
 
+def test_the_far_edge_lies_on_a_tile_and_the_near_edge_does_not(tmp_path):
+    store = OnlineStore(tmp_path / "s.db", DAILY)
+    store.apply(worlds.logged([buy("x", DAY), buy("y", DAY + HOUR // 2)]))
+    for ts, cents in ((DAY, 0), (DAY + 1, 100), (2 * DAY + HOUR - 1, 200), (2 * DAY + HOUR, 0)):
+        assert read(store, DAILY, ts)["cents_1d"] == cents
+
+
 def test_state_expires_and_what_has_expired_is_refused_and_not_guessed(tmp_path):
     store = OnlineStore(tmp_path / "s.db", DAILY)
     store.apply(worlds.logged([buy(f"x{n}", n * DAY) for n in range(30)]))

@@ -86,17 +86,11 @@ def test_quantiles_rise_and_are_never_below_zero(problem_of, fit, make):
 
 
 @pytest.mark.parametrize("make", [makers.linear, makers.lightgbm])
-def test_a_model_tells_more_than_the_dummy(problem, fit, make):
-    later = make_later(problem)
+def test_a_model_tells_more_than_the_dummy(problem, problem_of, fit, make):
+    later = problem_of(problem.kind, seed=5)  # the same law, other rows
     assert loss(problem, answer(fit(make, problem), later.X), later) < loss(
         problem, answer(fit(makers.dummy, problem), later.X), later
     )
-
-
-def make_later(problem):
-    from tests.models.conftest import make_problem  # the same law, other rows
-
-    return make_problem(problem.kind, seed=5)
 
 
 def loss(problem, told, later):
@@ -175,3 +169,22 @@ def test_importances_name_the_columns_that_matter(problem_of, fit):
         importances = fit(make, problem).feature_importances_
         assert importances.shape == (6,)
         assert importances[3] < importances[0]
+
+
+def test_ensembles_are_weighed_on_the_later_rows(problem_of):
+    problem = problem_of("probability")
+    models = (
+        Model("linear", makers.linear),
+        Model("dummy", makers.dummy),
+        Model("blend", makers.blend, of=("linear", "dummy")),
+    )
+    train, later = training.Part(problem.X[:400], problem.y[:400]), training.Part(problem.X[400:], problem.y[400:])
+    fitted = dict(training.fit(models, ("linear", "dummy", "blend"), {}, problem.spec, train, later))
+    by_hand = makers.blend(problem.spec, (fitted["linear"], fitted["dummy"])).fit(later.matrix, later.labels)
+    np.testing.assert_array_equal(fitted["blend"].weights_, by_hand.weights_)
+
+
+def test_the_learning_curve_of_trees_falls(problem, fit):
+    history = fit(makers.lightgbm, problem, trees=20).history_
+    assert history[-1] < history[0]
+    assert len(history) % 20 == 0

@@ -62,3 +62,13 @@ def test_asks_show_what_came_next_and_at_most_so_many_others(problem_of):
     assert places.shape == (2, 3)
     assert places[0, 0] == 2
     assert places[1].tolist() == [4, 5, -1]
+
+
+def test_what_fills_up_takes_no_part_in_the_loss_of_a_choice():
+    from pipelines.models.neural import _choice_loss
+
+    loss = _choice_loss(backend(1))
+    truth, scores = np.array([[[1.0], [0.0]]], np.float32), np.array([[[0.3], [0.9]]], np.float32)
+    filled = np.concatenate([truth, [[[-1.0]]]], axis=1).astype(np.float32), np.concatenate([scores, [[[5.0]]]], axis=1)
+    assert float(loss(truth, scores)) == pytest.approx(np.log(1 + np.exp(0.6)))
+    assert float(loss(*map(np.float32, filled))) == pytest.approx(float(loss(truth, scores)))

@@ -14,6 +14,7 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.core.verdict import Verdict
 from pipelines.steps import evaluate, featurize, ingest, learn, promote, replay, simulate, train, validate, why
 from pipelines.steps.runs import Runs
+from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 HERE = Path(__file__).resolve().parents[2]
@@ -47,7 +48,7 @@ def shop(tmp_path_factory):
     for name, value in (("user.name", "t"), ("user.email", "t@localhost")):
         subprocess.run(["git", "config", name, value], cwd=root, check=True)
     workspace = Workspace(root)
-    home = workspace.home(create=True)
+    home = open_home(workspace, create=True)
     home.keys.make()
     simulate.live(workspace, home, 56)
     return workspace, home
@@ -103,9 +104,9 @@ def test_the_gate_refuses_the_dummy(judged, monkeypatch):
     usecase, moment = tree.case(CASE), tree.moment(CASE)
     rows = evaluate.judged_rows(tree, moment)
     from pipelines.evaluation import gate
-    from pipelines.steps import bundle
+    from pipelines.steps import released
 
-    dummy, baseline = (evaluate.Judged.of(bundle.read(tree.models(CASE) / name), rows, usecase, home) for name in ("dummy", "baseline"))
+    dummy, baseline = (evaluate.Judged.of(released.read(tree.models(CASE) / name), rows, usecase, home) for name in ("dummy", "baseline"))
     evidence = evaluate.gather(usecase, rows, dummy, baseline, None, moment)
     judgement = gate.judge(usecase, tree.params.block(CASE).gate, evidence, seed=1)
     assert judgement.verdict("dummy").status == "fail"

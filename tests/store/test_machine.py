@@ -76,6 +76,7 @@ class Machine(RuleBasedStateMachine):
         if flaw == "rival":
             self.promote(release(self.home, self.fresh(), at=self.now), self.home.releases.epoch(), None, valid=not self.held)
         valid = flaw == "none" and not self.held
+        crash = crash if flaw == "none" else None  # two reasons to stay as it is would hide one another
         self.promote(envelope, seen, crash, valid=valid, probed=flaw != "unprobed", forged=flaw == "forged")
 
     def promote(self, envelope, seen, crash, *, valid, probed=True, forged=False):
