@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.core.clock import DAY, micros
 from pipelines.core.params import Monitor
-from pipelines.core.verdict import Finding, Status
+from pipelines.core.verdict import Finding, Status, judged
 from pipelines.evaluation.metrics import metric, statistics
 from pipelines.evaluation.paired import resample
 from pipelines.evaluation.statistic import Array, Labelled, nulls
@@ -190,7 +190,8 @@ def _shift(name: str, kind: str, column: Array, seen: Windows, monitor: Monitor)
         return Finding(name, "unsure", None, wanted, advice=too_few)
     if not np.isfinite(size):
         return Finding(name, "unsure", None, wanted, advice="no values to compare in the window or its reference")
-    return Finding(name, "fail" if size >= limit else "pass", size, wanted)
+    rule = f"observed < {float(limit)!r}"
+    return judged(name, float(size), wanted, passes_if=rule, fails_unless=rule)
 
 
 def few_rows(seen: Windows, monitor: Monitor) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.core.decision import Probability, Quantiles, Ranking
 from pipelines.core.params import Gate
 from pipelines.core.usecase import UseCase
-from pipelines.core.verdict import Finding, Status, Verdict
+from pipelines.core.verdict import Finding, Verdict, judged
 from pipelines.evaluation.calibration import expected_error, quantile_error
 from pipelines.evaluation.churn import churn
 from pipelines.evaluation.cost import has_cost, mean_cost
@@ -104,13 +104,8 @@ def _large(case: UseCase, gate: Gate, rows: Labelled) -> bool:
 def _looks(gate: Gate, looks: int) -> Finding:
     spent = looks >= gate.looks
     advice = "this holdout is retired; judge on newer matured labels" if spent else ""
-    return Finding(
-        "looks",
-        "unsure" if spent else "pass",
-        float(looks),
-        f"fewer than {gate.looks} earlier looks at this holdout",
-        advice=advice,
-    )
+    wanted = f"fewer than {gate.looks} earlier looks at this holdout"
+    return judged("looks", float(looks), wanted, passes_if=f"observed < {gate.looks}", advice=advice)
 
 
 def _counts(case: UseCase, gate: Gate, holdout: Holdout) -> list[Finding]:
@@ -124,7 +119,7 @@ def _counts(case: UseCase, gate: Gate, holdout: Holdout) -> list[Finding]:
 def _at_least(name: str, seen: int, least: int, what: str) -> Finding:
     enough_seen = seen >= least
     advice = "" if enough_seen else f"wait for {least - seen} more matured {what}"
-    return Finding(name, "pass" if enough_seen else "unsure", float(seen), f"at least {least} {what}", advice=advice)
+    return judged(name, float(seen), f"at least {least} {what}", passes_if=f"observed >= {least}", advice=advice)
 
 
 def _differ(case: UseCase, holdout: Holdout) -> Finding:
@@ -141,19 +136,18 @@ def _differ(case: UseCase, holdout: Holdout) -> Finding:
         share = float(np.mean(highest > lowest))
     else:
         share = float(np.mean((table != table[0]).any(axis=1)))
-    return Finding("answers differ", "pass" if share > 0 else "fail", share, wanted)
+    return judged("answers differ", share, wanted, passes_if="observed > 0", fails_unless="observed > 0")
 
 
 def _floor(gate: Gate, seen: Interval) -> Finding:
-    return _finding(
-        "floor", seen, f"at least {gate.floor:g}", passes=seen.estimate >= gate.floor, fails=seen.estimate < gate.floor
-    )
+    rule = f"observed >= {gate.floor!r}"
+    return _finding("floor", seen, f"at least {gate.floor:g}", passes_if=rule, fails_unless=rule)
 
 
 def _baseline(gain: Interval) -> Finding:
     advice = "" if gain.low > 0 else "a trivial rule does as well; more labels or better features are needed"
     return _finding(
-        "better than the baseline", gain, "lower bound above 0", passes=gain.low > 0, fails=gain.high <= 0, advice=advice
+        "better than the baseline", gain, "lower bound above 0", passes_if="low > 0", fails_unless="high > 0", advice=advice
     )
 
 
@@ -165,16 +159,12 @@ def _against_champion(
     bar, why = gate.margin, "better"
     if evidence.upheld:
         bar, why = -gate.inferior, f"no worse, as it is {' and '.join(evidence.upheld)}"
-    worse = gain.high < bar
+    above, possible = f"low > {bar!r}", f"high >= {bar!r}"
+    advice = _needed(gain, bar, holdout.size)
     lower = _finding(
-        "better: lower bound",
-        gain,
-        f"above {bar:g} ({why})",
-        passes=gain.low > bar,
-        fails=worse,
-        advice=_needed(gain, bar, holdout.size),
+        "better: lower bound", gain, f"above {bar:g} ({why})", passes_if=above, fails_unless=possible, advice=advice
     )
-    upper = _finding("better: upper bound", gain, f"at least {bar:g} ({why})", passes=gain.high >= bar, fails=worse)
+    upper = _finding("better: upper bound", gain, f"at least {bar:g} ({why})", passes_if=possible, fails_unless=possible)
     lower = replace(lower, observed=gain.low if gain.known else None)
     upper = replace(upper, observed=gain.high if gain.known else None)
     return [lower, upper, _churn(case, gate, evidence, holdout, proven=gain.known and gain.low > gate.margin)]
@@ -198,8 +188,8 @@ def _churn(case: UseCase, gate: Gate, evidence: Evidence, holdout: Holdout, *, p
     wanted = f"at most {gate.churn:g} of the answers changed, or a proven gain"
     if not np.isfinite(share):
         return Finding("churn", "unsure", None, wanted, advice="some scores or amounts are missing")
-    status: Status = "pass" if proven or share <= gate.churn else "fail" if evidence.upheld else "unsure"
-    return Finding("churn", status, share, wanted)
+    rule = f"observed <= {1.0 if proven else gate.churn!r}"
+    return judged("churn", share, wanted, passes_if=rule, fails_unless=rule if evidence.upheld else None)
 
 
 def _side_effects(
@@ -210,11 +200,8 @@ def _side_effects(
     if "calibration" in draws:
         error = draws["calibration"].interval(alpha)
         limit = gate.calibration
-        found.append(
-            _finding(
-                "calibration", error, f"error of at most {limit:g}", passes=error.estimate <= limit, fails=error.low > limit
-            )
-        )
+        rules = {"passes_if": f"observed <= {limit!r}", "fails_unless": f"low <= {limit!r}"}
+        found.append(_finding("calibration", error, f"error of at most {limit:g}", **rules))
     if has_cost(case.answers):
         found.append(_cost(holdout, draws, alpha))
     found += judge_slices(case.slices, _gains(case, gate, holdout, draws), harm=gate.slice_harm, alpha=1 - gate.confidence)
@@ -234,8 +221,8 @@ def _cost(holdout: Holdout, draws: Mapping[str, Draws], alpha: float) -> Finding
         "cost",
         saved,
         f"not provably dearer than the {holdout.other}; saving in currency units per 1,000 answers",
-        passes=saved.high >= 0,
-        fails=saved.high < 0,
+        passes_if="high >= 0",
+        fails_unless="high >= 0",
     )
 
 
@@ -254,18 +241,19 @@ def _budget(name: str, seen: float | None, limit: float, unit: str) -> Finding:
     wanted = f"at most {limit:g} {unit}"
     if seen is None or not np.isfinite(seen):
         return Finding(name, "unsure", None, wanted, advice=f"the {name} was not measured")
-    return Finding(name, "pass" if seen <= limit else "fail", float(seen), wanted)
+    rule = f"observed <= {limit!r}"
+    return judged(name, float(seen), wanted, passes_if=rule, fails_unless=rule)
 
 
-def _finding(name: str, seen: Interval, wanted: str, *, passes: bool, fails: bool, advice: str = "") -> Finding:
+def _finding(name: str, seen: Interval, wanted: str, *, passes_if: str, fails_unless: str, advice: str = "") -> Finding:
     """A finding from an interval; unsure whenever estimate or bounds could not be computed."""
     if not seen.known:
         estimate = seen.estimate if np.isfinite(seen.estimate) else None
         return Finding(
             name, "unsure", estimate, wanted, sure=seen.sure, advice="it cannot be computed with confidence from these rows"
         )
-    status: Status = "fail" if fails else "pass" if passes else "unsure"
-    return Finding(name, status, seen.estimate, wanted, seen.low, seen.high, seen.sure, advice)
+    rules = {"passes_if": passes_if, "fails_unless": fails_unless}
+    return judged(name, seen.estimate, wanted, **rules, low=seen.low, high=seen.high, sure=seen.sure, advice=advice)
 
 
 def _figures(case: UseCase, holdout: Holdout, draws: Mapping[str, Draws], alpha: float) -> dict[str, dict[str, float | None]]:

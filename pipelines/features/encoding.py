@@ -77,7 +77,7 @@ class Encoder:
                 matrix[row, at + column] = weight
             else:
                 matrix[:, at] = self._plain(name, kind, _column(columns, name))
-            at += len(self._columns_of(name, kind)) if kind == "text" else 1
+            at += len(self.texts[name].terms) if kind == "text" else 1
         return matrix
 
     def _sparse(self, columns: Mapping[str, Any], rows: int) -> Any:

@@ -30,7 +30,7 @@ def small_params():
     params = yaml.safe_load((HERE / "params.yaml").read_text())
     params["shop"]["simulate"] = {"start": "2025-01-06", "days": 56, "customers": 2000, "items": 60, "sessions_per_day": 60}
     params[CASE] |= SMALL
-    params[CASE]["gate"] |= {"min_rows": 200, "min_positives": 5, "latency_ms": 1000, "calibration": 0.1, "floor": 0.01}
+    params[CASE]["gate"] |= {"min_rows": 200, "min_positives": 5, "latency_ms": 1000, "calibration": 0.1, "floor": 0.01, "slice_harm": 2.0}
     return params
 
 
@@ -99,7 +99,7 @@ def test_the_same_moment_gives_the_same_bytes(judged, tmp_path):
         assert (again.root / made).read_bytes() == (tree.root / made).read_bytes(), made
 
 
-def test_the_gate_refuses_the_dummy(judged, monkeypatch):
+def test_the_gate_refuses_the_dummy(judged):
     _, home, _, tree, _ = judged
     usecase, moment = tree.case(CASE), tree.moment(CASE)
     rows = evaluate.judged_rows(tree, moment)
@@ -112,15 +112,15 @@ def test_the_gate_refuses_the_dummy(judged, monkeypatch):
     assert judgement.verdict("dummy").status == "fail"
 
 
-def test_a_preview_on_validation_data_never_promotes(judged, tmp_path):
-    _, home, _, tree, _ = judged
+def test_a_preview_on_validation_data_never_promotes(judged):
+    *_, tree, _ = judged
     moment = replace(tree.moment(CASE), opens_holdout=False)
     with pytest.raises(ShelflifeError, match="never promotes"):
         promote.judged(tree, moment)
 
 
 def test_high_risk_waits_for_a_person_and_a_promotion_can_be_told_and_replayed(judged, monkeypatch):
-    workspace, home, runs, tree, verdict = judged
+    workspace, home, runs, _, verdict = judged
     learn.record(workspace, home, runs, CASE, "one")
     with pytest.raises(ShelflifeError, match="approval"):
         promote.promote(workspace, home, CASE, "one", "")
@@ -137,7 +137,7 @@ def test_high_risk_waits_for_a_person_and_a_promotion_can_be_told_and_replayed(j
         home.releases.rollback(CASE, at=home.clock()(), actor="ada", reason="")
 
 
-def test_ingest_refuses_a_moment_whose_log_is_another(shop, tmp_path):
+def test_ingest_refuses_a_moment_whose_log_is_another(shop):
     workspace, home = shop
     learn.moment_here(workspace, home, CASE, None)
     moment = workspace.moment(CASE)
@@ -149,7 +149,6 @@ def test_ingest_refuses_a_moment_whose_log_is_another(shop, tmp_path):
         ingest.snapshot(workspace, home, CASE)
 
 
-def test_a_missing_snapshot_says_what_to_run(tmp_path, shop):
-    workspace, _ = shop
+def test_a_missing_snapshot_says_what_to_run(tmp_path):
     with pytest.raises(ShelflifeError, match="run"):
         featurize.read_events(tmp_path / "payment.parquet", tmp_path)

@@ -79,6 +79,16 @@ def test_a_ledger_that_was_changed_is_found(home, two, sql):
         home.decisions.verify_chain()
 
 
+def test_a_decision_without_evidence_that_was_changed_is_not_read(home):
+    id_ = home.decisions.record("drift", "fraud", NOW, {"status": "pass"})
+    home.close()
+    with sqlite3.connect(home.path / "state.db") as other:
+        other.execute("UPDATE decisions SET body = replace(body, 'pass', 'fail')")
+    for look in (lambda: home.decisions.get(id_), home.decisions.list, home.decisions.verify_chain):
+        with pytest.raises(ShelflifeError, match="changed after it was recorded"):
+            look()
+
+
 def test_a_decision_is_named_by_all_it_holds(home, two):
     body = {"status": "pass", "n": 0}
     others = [("drift", "fraud", NOW, body), ("gate", "demand", NOW, body), ("gate", "fraud", NOW + DAY, body)]

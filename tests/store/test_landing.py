@@ -50,6 +50,13 @@ def test_nothing_can_arrive_in_a_day_that_has_closed(home, landed):
     assert home.log.last_arrived() >= landed.closed_until()
 
 
+def test_a_clock_that_went_back_does_not_reopen_a_quiet_day(home):
+    home.log.append([view(1)], arrived=NOW)
+    home.landing.land(home.log, KINDS, until=NOW + 3 * DAY)
+    home.log.append([view(2)], arrived=NOW + DAY)
+    assert home.log.last_arrived() == home.landing.closed_until() == NOW + 3 * DAY
+
+
 def test_landing_again_writes_nothing_and_changes_no_digest(home, landed):
     before = landed.digest(KINDS, NOW + 3 * DAY)
     assert landed.land(home.log, KINDS, until=NOW + 3 * DAY + 8) == []
