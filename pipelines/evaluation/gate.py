@@ -21,8 +21,8 @@ from pipelines.evaluation.paired import Draws, Interval, enough, resample, spend
 from pipelines.evaluation.slices import Part, judge_slices, parts
 from pipelines.evaluation.statistic import Labelled, Statistic
 
-MIN_SLICE_POSITIVES = 10
-"""A part of a slice is judged when it has so many rows of each label."""
+MIN_SLICE_UNITS = 10
+"""A part of a slice is judged when so many independent units have each label: a resample of fewer often has none at all."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def _judged_parts(case: UseCase, gate: Gate, holdout: Holdout) -> list[Part]:
 def _large(case: UseCase, gate: Gate, rows: Labelled) -> bool:
     if not isinstance(case.answers, Probability):
         return rows.asks >= gate.slice_rows
-    positives = int((rows.labels > 0).sum())
-    return len(rows.labels) >= gate.slice_rows and MIN_SLICE_POSITIVES <= positives <= len(rows.labels) - MIN_SLICE_POSITIVES
+    with_each = [len(np.unique(rows.unit[mask])) for mask in (rows.labels > 0, rows.labels <= 0)]
+    return len(rows.labels) >= gate.slice_rows and min(with_each) >= MIN_SLICE_UNITS
 
 
 def _looks(gate: Gate, looks: int) -> Finding:

@@ -18,7 +18,7 @@ from typing import Any
 from pipelines.core.errors import ShelflifeError
 from pipelines.steps.airflow_settings import LOOPBACK, POOL, Settings, environment
 from pipelines.steps.learn import home_folder
-from pipelines.steps.processes import end, end_leftovers, locked, start
+from pipelines.steps.processes import end, end_leftovers, locked, start, tagged, working_in
 from pipelines.steps.workspace import Workspace
 
 SERVICES = {
@@ -93,7 +93,7 @@ class Services:
                 process.terminate()
         for process in running:
             end(process, TIDY)
-        end_leftovers("AIRFLOW_HOME", str(self.settings.folder))
+        end_leftovers(lambda: alive(self.settings))
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def started(settings: Settings) -> Iterator[Services]:
     """
     settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(settings.folder / ".lock", whose="another Airflow of this home"), ExitStack() as stack:
-        end_leftovers("AIRFLOW_HOME", str(settings.folder))
+        end_leftovers(lambda: alive(settings))
         _check_port(settings.port)
         env = environment(settings)
         _migrate(settings, env)
@@ -116,6 +116,11 @@ def started(settings: Settings) -> Iterator[Services]:
         _wait(services)
         _switch_on(settings)
         yield services
+
+
+def alive(settings: Settings) -> list[int]:
+    """Ids of the processes of this home's Airflow, the tasks it runs among them."""
+    return sorted({*tagged("AIRFLOW_HOME", str(settings.folder)), *working_in(settings.folder, "airflow")})
 
 
 def _program() -> list[str]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.core.clock import iso
 from pipelines.core.decision import Ranking, answers_to_dict
 from pipelines.core.digest import canonical, digest
 from pipelines.core.release import Bundle
@@ -124,7 +123,7 @@ def _made_from(source: Source, fitted: Fitted) -> dict[str, Any]:
     usecase = workspace.case(case)
     return {
         "model": fitted.name,
-        "as_of": iso(as_of),
+        "as_of": as_of,
         "log": log,
         "rows": {p.name: digest(p.read_bytes()) for p in sorted(workspace.rows(case).iterdir()) if p.name != KNOWN},
         "features": usecase.features.digest,

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -53,13 +53,13 @@ def end(process: subprocess.Popen[bytes], patience: float) -> int:
     return process.wait()
 
 
-def end_leftovers(name: str, value: str) -> list[int]:
-    """Kill every process of ours that was started with the environment variable NAME=VALUE, this one and its parents excepted.
+def end_leftovers(find: Callable[[], list[int]]) -> list[int]:
+    """Kill every process that `find` names, until it names no new one; their ids.
 
-    Only for who holds the lock that says that no living owner is left. Does nothing where there is no /proc.
+    Only for who holds the lock that says that no living owner is left. Finds nothing where there is no /proc.
     """
     gone: list[int] = []
-    while pids := [pid for pid in tagged(name, value) if pid not in gone]:
+    while pids := [pid for pid in find() if pid not in gone]:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -69,14 +69,23 @@ def end_leftovers(name: str, value: str) -> list[int]:
 
 def tagged(name: str, value: str) -> list[int]:
     """Ids of the living processes that were started with NAME=VALUE in their environment, this one and its parents excepted."""
-    ours = _lineage()
     wanted = f"{name}={value}".encode()
+    return _living(lambda folder: wanted in (folder / "environ").read_bytes().split(b"\0"))
+
+
+def working_in(place: Path, word: str) -> list[int]:
+    """Ids of the living processes whose current folder is `place` and whose command line says `word`. For programs that give
+    themselves a title, which overwrites the environment that others can see."""
+    return _living(lambda folder: (folder / "cwd").readlink() == place and word.encode() in (folder / "cmdline").read_bytes())
+
+
+def _living(fits: Callable[[Path], bool]) -> list[int]:
+    ours = _lineage()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
-        pid = int(folder.name)
         with suppress(OSError):
-            if pid not in ours and wanted in (folder / "environ").read_bytes().split(b"\0") and _state(folder) != "Z":
-                found.append(pid)
+            if int(folder.name) not in ours and fits(folder) and _state(folder) != "Z":
+                found.append(int(folder.name))
     return sorted(found)
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.core.errors import ShelflifeError
-from pipelines.steps.processes import die_with_parent, end, end_leftovers, locked, start
+from pipelines.steps.processes import die_with_parent, end, end_leftovers, locked, start, tagged
 
 TAG = "SHELFLIFE_WORKTREE"
 """The environment variable by which the processes of a stage are found again if their supervisor was killed."""
@@ -24,7 +24,7 @@ def repro(tree: Path, stage: str, case: str, home: Path) -> int:
     file half-written) is cleared first. A signal to us ends the whole stage; if we are killed, dvc is killed with us.
     """
     with locked(tree / ".dvc" / "tmp" / "shelflife.lock", patience=30, whose="another attempt at this run"):
-        end_leftovers(TAG, str(tree))
+        end_leftovers(lambda: tagged(TAG, str(tree)))
         heal(tree, alone=True)
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "-s", f"{stage}@{case}"]
         print(f"{tree.name}: {' '.join(command[2:])}", flush=True)

@@ -19,7 +19,7 @@ import yaml
 
 from pipelines.core.clock import instant, iso
 from pipelines.core.errors import ShelflifeError
-from pipelines.steps.processes import end_leftovers, locked
+from pipelines.steps.processes import end_leftovers, locked, tagged
 from pipelines.steps.reproduce import TAG, environment
 
 KEY = re.compile(
@@ -197,7 +197,7 @@ class Runs:
 
     def _remove_folder(self, path: Path) -> None:
         if path.exists():
-            end_leftovers(TAG, str(path))
+            end_leftovers(lambda: tagged(TAG, str(path)))
             shutil.rmtree(path)
         git(self.root, "worktree", "prune")
 

@@ -38,7 +38,7 @@ def why(home: Home, case: str, most: int = 5) -> dict[str, Any]:
     word = next((d for d in home.decisions.list(case) if d.body.get("release") == release.digest), None)
     lines = [
         f"{case}: bundle {champion.bundle[:12]} answers since {iso(champion.since)} (epoch {champion.epoch}, {change.action} by {change.actor})",
-        f"  model {made['model']}, seed {made['seed']}, on data as of {made['as_of']} (log {made['log'][:12]})",
+        f"  model {made['model']}, seed {made['seed']}, on data as of {iso(made['as_of'])} (log {made['log'][:12]})",
         f"  features {made['features'][:12]}, parameters {made['params'][:12]}, code {made['code'][:12]}",
         f"  release {release.digest[:12]}, verdict {release.verdict[:12]}, report {release.report[:12]}, replaced {(release.replaces or 'nobody')[:12]}",
         *([f"  held since {iso(hold.at)} by {hold.actor}: {hold.reason}"] if hold else []),
