@@ -35,7 +35,9 @@ WORK: tuple[tuple[str, tuple[str, ...], float], ...] = (
 def measure(words: Sequence[str], folder: Path) -> tuple[float, float]:
     """Seconds and peak megabytes of one Python process; where it prints a number last, that is its seconds."""
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [sys.executable, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     out = process.stdout.read() if process.stdout else ""
     _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start

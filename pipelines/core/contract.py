@@ -12,7 +12,15 @@ from typing import Any
 from pipelines.core.clock import iso, micros, minutes
 from pipelines.core.event import Event
 
-TYPES = {"string": str, "text": str, "integer": int, "cents": int, "number": float, "boolean": bool, "strings": list}
+TYPES: dict[str, Any] = {
+    "string": str,
+    "text": str,
+    "integer": int,
+    "cents": int,
+    "number": float,
+    "boolean": bool,
+    "strings": list,
+}
 """A field's type. `string` is an identifier or a category, `text` is prose, `cents` is money in integer minor units,
 `strings` a list of identifiers."""
 
@@ -145,7 +153,9 @@ class Contract:
     def from_dict(data: Mapping[str, Any]) -> Contract:
         """The contract that `to_dict` wrote."""
         known = {f.name for f in fields(Field)}
-        rows = [{k: tuple(v) if isinstance(v, list) else v for k, v in row.items() if k in known} for row in data["fields"]]
+        rows: list[dict[str, Any]] = [
+            {k: tuple(v) if isinstance(v, list) else v for k, v in row.items() if k in known} for row in data["fields"]
+        ]
         return Contract(
             data["kind"], data["doc"], tuple(Field(**row) for row in rows), timedelta(microseconds=data["freshness_us"])
         )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from pipelines.core.event import Event
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    Columns = Mapping[str, np.ndarray]
+Columns: TypeAlias = Mapping[str, Any]
+"""A numpy array per name, of one length: numbers as float64 with NaN for null, everything else as objects with None."""
 
 
 class EventLog(Protocol):

@@ -124,9 +124,7 @@ OURS = (
     ), days(400)),
 )  # fmt: skip
 
-CONTRACTS: dict[str, Contract] = {
-    contract.kind: contract for contract in (*BROWSING, *SELLING, *PAYING, *SPEAKING, *OURS)
-}
+CONTRACTS: dict[str, Contract] = {contract.kind: contract for contract in (*BROWSING, *SELLING, *PAYING, *SPEAKING, *OURS)}
 """Every kind of event and what a well-formed one is."""
 
 SIMULATED = tuple(contract.kind for contract in (*BROWSING, *SELLING, *PAYING, *SPEAKING))

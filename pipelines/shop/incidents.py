@@ -30,13 +30,15 @@ class Incident:
 
     def __post_init__(self) -> None:
         if self.name not in SENTENCES:
-            raise ShelflifeError(f"there is no incident {ascii(self.name)}; there are {', '.join(sorted(SENTENCES))}")
+            raise ShelflifeError(f"there is no incident {self.name!a}; there are {', '.join(sorted(SENTENCES))}")
         if self.first_day < 0 or self.days < 1:
-            raise ShelflifeError(f"{self.name}: wanted a first day of 0 or later and 1 day or more, got {self.first_day} and {self.days}")
+            raise ShelflifeError(
+                f"{self.name}: wanted a first day of 0 or later and 1 day or more, got {self.first_day} and {self.days}"
+            )
         if self.kind and self.kind not in SIMULATED:
-            raise ShelflifeError(f"{self.name}: wanted a feed of {', '.join(SIMULATED)}, got {ascii(self.kind)}")
+            raise ShelflifeError(f"{self.name}: wanted a feed of {', '.join(SIMULATED)}, got {self.kind!a}")
         if self.field and self.field not in {field.name for field in CONTRACTS[self.kind].fields}:
-            raise ShelflifeError(f"{self.name}: {self.kind} has no field {ascii(self.field)}")
+            raise ShelflifeError(f"{self.name}: {self.kind} has no field {self.field!a}")
         if self.held_back > LONGEST_DELAY:
             raise ShelflifeError(f"{self.name}: wanted a delay of at most {LONGEST_DELAY} days, got {self.held_back}")
 
@@ -84,7 +86,9 @@ SENTENCES = {
 FREE = "days, kind, field, category, size"
 
 
-def unit_bug(first_day: int, days: int = 1, *, kind: str = "payment", field: str = "amount_cents", factor: float = 100) -> Incident:
+def unit_bug(
+    first_day: int, days: int = 1, *, kind: str = "payment", field: str = "amount_cents", factor: float = 100
+) -> Incident:
     """A feed sends amounts in the wrong unit: `factor` times too large. Nothing in the shop has changed."""
     return Incident("unit_bug", first_day, days, kind, field, size=factor)
 

@@ -56,7 +56,6 @@ def event(kind: str, raw: Mapping[str, Any]) -> Event:
 def by_arrived_day(tables: Iterable[tuple[str, pa.Table]]) -> list[tuple[int, list[tuple[str, pa.Table]]]]:
     """The events of several kinds by the UTC day (its midnight, microseconds) on which they arrive: what a log takes in turn."""
     import numpy as np
-    import pyarrow as pa
 
     from pipelines.shop.tables import in_arrived_order
 

@@ -45,9 +45,7 @@ def featurize(workspace: Workspace, case: str) -> dict[str, Any]:
     counts = {}
     for name, span in parts:
         keep = _keeper(usecase, block.split.sample)
-        rows = batch.rows(
-            usecase, tables, span, as_of=as_of, index=indexes or None, keep=keep, threads=block.train.threads
-        )
+        rows = batch.rows(usecase, tables, span, as_of=as_of, index=indexes or None, keep=keep, threads=block.train.threads)
         rows = _labelled(rows)
         pq.write_table(rows, folder / f"{name}.parquet", compression="zstd", write_page_checksum=True)
         counts[name] = rows.num_rows

@@ -29,7 +29,14 @@ def test_coalesce_is_where_is_null():
 
 @pytest.mark.parametrize(
     "function",
-    [lambda a: 1 if a > 0 else 2, lambda a: float(a) + 1, lambda a: [x + 1 for x in a], lambda a: a * [1], lambda a=1: a, lambda *a: 1],
+    [
+        lambda a: 1 if a > 0 else 2,
+        lambda a: float(a) + 1,
+        lambda a: [x + 1 for x in a],
+        lambda a: a * [1],
+        lambda a=1: a,
+        lambda *a: 1,
+    ],
 )
 def test_what_cannot_be_traced_is_refused_at_declaration(function):
     with pytest.raises(TypeError):

@@ -12,7 +12,16 @@ ROOT = Path(__file__).parents[2]
 IMAGES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 COMPOSE = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
-KNOWN = {"SHELFLIFE_HOME", "SHELFLIFE_ROOT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "DO_NOT_TRACK", "DVC_NO_ANALYTICS", "PATH", "AIRFLOW_HOME"}
+KNOWN = {
+    "SHELFLIFE_HOME",
+    "SHELFLIFE_ROOT",
+    "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+    "DO_NOT_TRACK",
+    "DVC_NO_ANALYTICS",
+    "PATH",
+    "AIRFLOW_HOME",
+}
 
 
 def lines(image, word):
@@ -22,7 +31,9 @@ def lines(image, word):
 
 @pytest.mark.parametrize("image", IMAGES, ids=lambda p: p.stem)
 def test_every_path_that_an_image_copies_exists(image):
-    copied = [part for line in lines(image, "COPY") if "--from" not in line for part in line.split()[:-1] if not part.startswith("--")]
+    copied = [
+        part for line in lines(image, "COPY") if "--from" not in line for part in line.split()[:-1] if not part.startswith("--")
+    ]
     assert copied
     assert [path for path in copied if not (ROOT / path).exists()] == []
 

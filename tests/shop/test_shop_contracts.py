@@ -18,7 +18,8 @@ def test_importing_the_contracts_needs_the_standard_library_only():
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
 def test_a_contract_survives_being_written_down(contract):
     assert Contract.from_dict(contract.to_dict()) == contract
-    assert contract.doc and contract.keys
+    assert contract.doc
+    assert contract.keys
 
 
 def test_every_field_of_the_shops_own_feeds_says_what_it_is():
@@ -26,5 +27,9 @@ def test_every_field_of_the_shops_own_feeds_says_what_it_is():
 
 
 def test_what_joins_feeds_is_a_key_in_both():
-    for key, kinds in {"payment_id": ("payment", "chargeback"), "review_id": ("review", "rating"), "item": ("listing", "purchase", "view_item")}.items():
+    for key, kinds in {
+        "payment_id": ("payment", "chargeback"),
+        "review_id": ("review", "rating"),
+        "item": ("listing", "purchase", "view_item"),
+    }.items():
         assert all(key in CONTRACTS[kind].keys for kind in kinds)

@@ -9,7 +9,8 @@ from pipelines.shop.incidents import MAKERS, Incident, label_outage, late_partit
 @pytest.mark.parametrize("name", MAKERS)
 def test_every_incident_says_itself_and_survives_being_written_down(name):
     incident = MAKERS[name](3)
-    assert str(incident).startswith(f"{name}, day") and "{" not in str(incident)
+    assert str(incident).startswith(f"{name}, day")
+    assert "{" not in str(incident)
     assert Incident.from_dict(incident.to_dict()) == incident
     assert Incident.from_dict({"name": name, "first_day": 3}) == incident
 

@@ -52,7 +52,7 @@ def _load(file: Path) -> pa.Table:
     suffix = "".join(file.suffixes[-2:]) if file.suffix == ".gz" else file.suffix
     loader = LOADERS.get(suffix.lower().removesuffix(".gz"))
     if loader is None or not file.is_file():
-        raise ShelflifeError(f"{file}: wanted a .csv, .parquet or .jsonl file (or .gz of the text ones), got {ascii(suffix)}")
+        raise ShelflifeError(f"{file}: wanted a .csv, .parquet or .jsonl file (or .gz of the text ones), got {suffix!a}")
     try:
         return loader(file)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
@@ -95,7 +95,7 @@ def _column(file: Path, name: str, values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        raise ShelflifeError(f"{file}: {ascii(name)} has values of different types; give each field one type") from None
+        raise ShelflifeError(f"{file}: {name!a} has values of different types; give each field one type") from None
 
 
 def _object(file: Path, number: int, line: str) -> dict[str, Any]:

@@ -34,7 +34,9 @@ def reading(files: Mapping[str, bytes], delay: timedelta) -> Reading:
     rows["id"] = rows["InvoiceNo"] + "-" + rows["line"].astype(str)
     rows["ts"] = rows["InvoiceDate"].to_numpy().astype("datetime64[us]").astype("int64")
     rows["cents"] = (rows["UnitPrice"] * 100).round().astype("int64")
-    rows["customer"] = ("c" + rows["CustomerID"].astype("Int64").astype("string")).astype(object).where(rows["CustomerID"].notna(), None)
+    rows["customer"] = (
+        ("c" + rows["CustomerID"].astype("Int64").astype("string")).astype(object).where(rows["CustomerID"].notna(), None)
+    )
     back = rows["InvoiceNo"].str.startswith("C")
     purchases = _lines("purchase", rows[~back], 1, country=True)
     refunds = _lines("refund", rows[back], -1, country=False)

@@ -53,10 +53,14 @@ def _named(source: str, contract: Contract, rows: pa.Table, names: Mapping[str, 
     needed = {"id", "ts", *(name for name, field in fields.items() if field.required)}
     missing = [theirs[name] for name in known if theirs[name] not in rows.column_names and (name in needed or name in names)]
     if missing:
-        raise ShelflifeError(f"{source}: wanted the column {', '.join(missing)} for {contract.kind}, got {_listed(rows.column_names)}")
+        raise ShelflifeError(
+            f"{source}: wanted the column {', '.join(missing)} for {contract.kind}, got {_listed(rows.column_names)}"
+        )
     extra = sorted(set(rows.column_names) - set(theirs.values()))
     if extra and not names:
-        raise ShelflifeError(f"{source}: {contract.kind} has no field {_listed(extra)}; drop the column, or name the columns to take")
+        raise ShelflifeError(
+            f"{source}: {contract.kind} has no field {_listed(extra)}; drop the column, or name the columns to take"
+        )
     present = [name for name in known if theirs[name] in rows.column_names]
     return rows.select([theirs[name] for name in present]).rename_columns(present)
 
@@ -125,11 +129,15 @@ def _typed(source: str, field: Field, values: pa.ChunkedArray, kind: pa.DataType
         return _read(field, values.cast(pa.string()), kind, bad)
     name = field.name.rstrip("_")
     try:
-        if pa.types.is_boolean(values.type) or _is_text(kind) and not _is_text(values.type) and not pa.types.is_integer(values.type):
+        if pa.types.is_boolean(values.type) or (
+            _is_text(kind) and not _is_text(values.type) and not pa.types.is_integer(values.type)
+        ):
             raise pa.ArrowInvalid("another type")
         return values.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise ShelflifeError(f"{source}: {name}: wanted {field.type}, got a column of {values.type}; convert it in the export") from None
+        raise ShelflifeError(
+            f"{source}: {name}: wanted {field.type}, got a column of {values.type}; convert it in the export"
+        ) from None
 
 
 def _read(field: Field, texts: pa.Array, kind: pa.DataType, bad: dict[int, list[str]]) -> pa.Array:
@@ -162,7 +170,9 @@ def _once(source: str, table: pa.Table) -> pa.Table:
             seen[content["id"]] = content
             kept.append(row)
         elif seen[content["id"]] != content:
-            raise ShelflifeError(f"{source}: the id {ascii(content['id'])} stands for two different events; give every event its own id")
+            raise ShelflifeError(
+                f"{source}: the id {content['id']!a} stands for two different events; give every event its own id"
+            )
     return table.take(kept)
 
 

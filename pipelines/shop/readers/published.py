@@ -76,7 +76,7 @@ PUBLISHED = {
 def dataset(name: str) -> Published:
     """The dataset of that name. Raises ShelflifeError, naming those there are."""
     if name not in PUBLISHED:
-        raise ShelflifeError(f"there is no reader for {ascii(name)}; there are readers for {', '.join(PUBLISHED)}")
+        raise ShelflifeError(f"there is no reader for {name!a}; there are readers for {', '.join(PUBLISHED)}")
     return PUBLISHED[name]
 
 

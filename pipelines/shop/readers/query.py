@@ -34,7 +34,9 @@ def read(url: str, sql: str, contract: Contract, *, names: Mapping[str, str] | N
             columns, rows = list(result.keys()), result.fetchall()
             connection.rollback()
     except sa.exc.ResourceClosedError:
-        raise ShelflifeError(f"{source}: wanted a query that gives rows, got a statement that gives none; nothing was changed") from None
+        raise ShelflifeError(
+            f"{source}: wanted a query that gives rows, got a statement that gives none; nothing was changed"
+        ) from None
     except sa.exc.SQLAlchemyError as error:
         reason = _first_line(getattr(error, "orig", None) or error)
         raise ShelflifeError(f"{source}: the query failed: {reason}; check it in the database") from None

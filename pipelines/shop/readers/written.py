@@ -27,7 +27,9 @@ def reviews(columns: Mapping[str, Sequence[Any]], stars: Mapping[str, Sequence[A
     ids, ts = list(columns["review_id"]), ORIGIN + np.arange(n) * SECOND
     written = table(CONTRACTS["review"], ids, ts, ts, columns)
     given = table(CONTRACTS["rating"], ids, ts, ts + micros(delay), {"review_id": ids, "item": columns["item"], **stars})
-    return checked({"review": written, "rating": given}, {id_: part(text or "") for id_, text in zip(ids, columns["text"], strict=True)})
+    return checked(
+        {"review": written, "rating": given}, {id_: part(text or "") for id_, text in zip(ids, columns["text"], strict=True)}
+    )
 
 
 def part(text: str) -> str:

@@ -166,7 +166,9 @@ def _campaigns(world: World, today: Day, incidents: tuple[Incident, ...]) -> pa.
     return table(CONTRACTS["campaign"], ids, ts, ts + SECOND, columns)
 
 
-def _people(world: World, customer: np.ndarray, terminal: np.ndarray, country: np.ndarray, device: np.ndarray) -> dict[str, pa.Array]:
+def _people(
+    world: World, customer: np.ndarray, terminal: np.ndarray, country: np.ndarray, device: np.ndarray
+) -> dict[str, pa.Array]:
     return {
         "card": world.card_names.take(customer), "customer": world.customer_names.take(customer),
         "terminal": world.terminal_names.take(terminal), "country": pa.array(COUNTRIES).take(country),

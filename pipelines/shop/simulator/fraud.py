@@ -49,7 +49,11 @@ def _till(world: World, day: int, shelf: Shelf, mean: float) -> Orders:
     bad = np.array([_compromised(world, day, slot, slots) for slot in range(slots)])
     n = random.poisson(mean)
     rows = _rows(world, random, n, AT_TILL)
-    rows |= {"ts": _between(world, random, day, n, 9, 21), "terminal": bad[random.integers(0, slots, n)], "device": np.full(n, TILL)}
+    rows |= {
+        "ts": _between(world, random, day, n, 9, 21),
+        "terminal": bad[random.integers(0, slots, n)],
+        "device": np.full(n, TILL),
+    }
     return single(random, shelf, rows, _amounts(random, n, 13_000, 0.45))
 
 
@@ -122,7 +126,9 @@ def _drip(world: World, day: int, shelf: Shelf, mean: float) -> Orders:
     return single(random, shelf, rows, _amounts(random, n, 700, 0.3))
 
 
-def _rows(world: World, random: np.random.Generator, n: int, scenario: int, of: np.ndarray | None = None) -> dict[str, np.ndarray]:
+def _rows(
+    world: World, random: np.random.Generator, n: int, scenario: int, of: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """n frauds on the cards of victims (one per value of `of`), in the web shop, seemingly from their own country."""
     victim = random.integers(0, world.size.customers, n)
     if of is not None:

@@ -52,7 +52,9 @@ def _units(world: World, orders: Orders) -> np.ndarray:
 
 
 def _reviews(world: World, day: Day) -> pa.Table:
-    return pa.table({"review_id": review_ids(world, day), "ts": day.reviews.ts, "meant": day.reviews.meant, "stars": day.reviews.stars})
+    return pa.table(
+        {"review_id": review_ids(world, day), "ts": day.reviews.ts, "meant": day.reviews.meant, "stars": day.reviews.stars}
+    )
 
 
 def _views(world: World, day: Day) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +69,7 @@ def write(random: np.random.Generator, meant: int, phrases: Phrases) -> str:
     if meant in (1, 5) and random.random() < 0.3:
         clauses.append((meant - 3, _one(random, phrases.glad if meant == 5 else phrases.cross)))
     text = clauses[0][1]
-    for (before, _), (after, clause) in zip(clauses, clauses[1:], strict=False):
+    for (before, _), (after, clause) in itertools.pairwise(clauses):
         joint = _one(random, phrases.turn if before * after < 0 else phrases.more)
         text += joint + (clause[0].upper() + clause[1:] if joint == ". " else clause)
     return text[0].upper() + text[1:] + phrases.stop

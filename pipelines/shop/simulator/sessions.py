@@ -81,7 +81,9 @@ def _walk(world: World, random: np.random.Generator, shelf: Shelf, n: int) -> np
         again = items[np.arange(n), random.integers(0, step, n)]
         similar = _same_shelf(world, last, random.random(n))
         anything = np.searchsorted(popular, random.random(n)).clip(0, world.items - 1)
-        items[:, step] = np.select([how < CHAIN, how < CHAIN + AGAIN, how < CHAIN + AGAIN + SIMILAR], [chain, again, similar], anything)
+        items[:, step] = np.select(
+            [how < CHAIN, how < CHAIN + AGAIN, how < CHAIN + AGAIN + SIMILAR], [chain, again, similar], anything
+        )
     return items
 
 

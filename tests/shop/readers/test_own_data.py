@@ -24,7 +24,9 @@ ROWS = [
 
 def csv(path, rows):
     names = list(rows[0])
-    path.write_text("\n".join([",".join(names)] + [",".join("" if r[n] is None else str(r[n]) for n in names) for r in rows]) + "\n")
+    path.write_text(
+        "\n".join([",".join(names)] + [",".join("" if r[n] is None else str(r[n]) for n in names) for r in rows]) + "\n"
+    )
     return path
 
 
@@ -46,14 +48,25 @@ def test_the_same_rows_mean_the_same_in_every_format(tmp_path, write, name):
     reading = folder.read(write(tmp_path / name, ROWS), RATING)
     assert reading.broken == ()
     assert reading.tables["rating"].to_pylist() == [
-        {"id": i, "ts": instant(NOON), "arrived": instant(NOON), "offset": None, "review_id": r, "item": None, "stars": s, "recommended": None}
+        {
+            "id": i,
+            "ts": instant(NOON),
+            "arrived": instant(NOON),
+            "offset": None,
+            "review_id": r,
+            "item": None,
+            "stars": s,
+            "recommended": None,
+        }
         for i, r, s in (("a", "r1", 5), ("b", "r2", 1))
     ]
 
 
 @pytest.mark.parametrize(("write", "name"), FORMS)
 def test_a_row_that_breaks_the_contract_comes_apart_with_the_reason(tmp_path, write, name):
-    reading = folder.read(write(tmp_path / name, [*ROWS, {**ROWS[0], "id": "c", "stars": 6}, {**ROWS[0], "id": "d", "review_id": None}]), RATING)
+    reading = folder.read(
+        write(tmp_path / name, [*ROWS, {**ROWS[0], "id": "c", "stars": 6}, {**ROWS[0], "id": "d", "review_id": None}]), RATING
+    )
     assert reading.tables["rating"]["id"].to_pylist() == ["a", "b"]
     assert [(row.raw["id"], row.problems) for row in reading.broken] == [
         ("c", ("stars: wanted integer 1..5 in stars, got 6",)),
@@ -62,7 +75,9 @@ def test_a_row_that_breaks_the_contract_comes_apart_with_the_reason(tmp_path, wr
 
 
 def test_a_text_that_is_no_number_or_no_time_breaks_its_row_only(tmp_path):
-    reading = folder.read(csv(tmp_path / "r.csv", [*ROWS, {**ROWS[0], "id": "c", "stars": "five"}, {**ROWS[0], "id": "d", "ts": "noon"}]), RATING)
+    reading = folder.read(
+        csv(tmp_path / "r.csv", [*ROWS, {**ROWS[0], "id": "c", "stars": "five"}, {**ROWS[0], "id": "d", "ts": "noon"}]), RATING
+    )
     assert reading.tables["rating"].num_rows == 2
     assert {row.raw["id"]: row.problems[0][:30] for row in reading.broken} == {
         "c": "stars: wanted integer 1..5 in ", "d": "ts: wanted an ISO 8601 time su",
@@ -71,13 +86,17 @@ def test_a_text_that_is_no_number_or_no_time_breaks_its_row_only(tmp_path):
 
 def test_an_event_from_the_future_is_broken(tmp_path):
     reading = folder.read(csv(tmp_path / "r.csv", ROWS), RATING, now=instant("2025-02-01"))
-    assert len(reading.broken) == 2 and "a time that has happened" in reading.broken[0].problems[0]
+    assert len(reading.broken) == 2
+    assert "a time that has happened" in reading.broken[0].problems[0]
 
 
 def test_columns_may_have_other_names_and_lists_may_be_texts(tmp_path):
     rows = [{"event": "v1", "time": NOON, "visit": "s1", "sku": "i3", "before": "i1 i2", "colour": "red"}]
     names = {"id": "event", "ts": "time", "session": "visit", "item": "sku", "trail": "before"}
-    assert folder.read(csv(tmp_path / "v.csv", rows), VIEW, names=names).tables["view_item"].to_pylist()[0]["trail"] == ["i1", "i2"]
+    assert folder.read(csv(tmp_path / "v.csv", rows), VIEW, names=names).tables["view_item"].to_pylist()[0]["trail"] == [
+        "i1",
+        "i2",
+    ]
 
 
 def test_a_folder_is_read_whole_and_repeated_rows_count_once(tmp_path):
@@ -105,8 +124,12 @@ BAD = {
     "wanted a .csv, .parquet or .jsonl file": lambda p: csv(p / "r.xlsx", ROWS),
     "cannot be read as parquet": damaged,
     "cannot be read as csv": lambda p: (p / "e.csv").touch() or p / "e.csv",
-    "got an empty table": lambda p: lines(p / "r.csv", []) if (p / "r.csv").write_text("id,ts,review_id,stars\n") == 0 else p / "r.csv",
-    "wanted the column review_id for rating, got id, ts, stars": lambda p: csv(p / "r.csv", [{"id": "a", "ts": NOON, "stars": 3}]),
+    "got an empty table": lambda p: (
+        lines(p / "r.csv", []) if (p / "r.csv").write_text("id,ts,review_id,stars\n") == 0 else p / "r.csv"
+    ),
+    "wanted the column review_id for rating, got id, ts, stars": lambda p: csv(
+        p / "r.csv", [{"id": "a", "ts": NOON, "stars": 3}]
+    ),
     "rating has no field colour; drop the column": lambda p: csv(p / "r.csv", [{**ROWS[0], "colour": "red"}]),
     "row 2: ts: wanted a time with a zone": lambda p: csv(p / "r.csv", [ROWS[0], {**ROWS[1], "ts": "2025-03-01T12:00:00"}]),
     "ts has times without a zone": lambda p: parquet(p / "r.parquet", [{**ROWS[0], "ts": datetime(2025, 3, 1)}]),
@@ -121,7 +144,8 @@ BAD = {
 def test_bad_input_is_one_sentence_that_says_what_to_do(tmp_path, sentence):
     with pytest.raises(ShelflifeError) as caught:
         folder.read(BAD[sentence](tmp_path), RATING)
-    assert sentence in str(caught.value) and "\n" not in str(caught.value)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture
@@ -139,7 +163,8 @@ GOOD = "select no as id, at as ts, review as review_id, stars from stars"
 
 def test_a_query_gives_events_and_broken_rows(shop):
     reading = query.read(shop, GOOD, RATING)
-    assert reading.tables["rating"]["stars"].to_pylist() == [5] and len(reading.broken) == 1
+    assert reading.tables["rating"]["stars"].to_pylist() == [5]
+    assert len(reading.broken) == 1
 
 
 @pytest.mark.parametrize(
@@ -155,7 +180,8 @@ def test_a_query_gives_events_and_broken_rows(shop):
 def test_a_bad_query_is_one_sentence_and_changes_nothing(shop, sql, sentence):
     with pytest.raises(ShelflifeError) as caught:
         query.read(shop, sql, RATING)
-    assert sentence in str(caught.value) and "\n" not in str(caught.value)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
     assert query.read(shop, GOOD, RATING).tables["rating"].num_rows == 1
 
 

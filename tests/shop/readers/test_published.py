@@ -26,14 +26,16 @@ def public(name):
         pytest.skip(f"the public dataset {name} is not in {DATASETS}; set SHELFLIFE_DATASETS")
     reading = read(name, folder)
     for kind, table in reading:
-        assert table.schema == schema(CONTRACTS[kind]) and len(set(table["id"].to_pylist())) == table.num_rows
+        assert table.schema == schema(CONTRACTS[kind])
+        assert len(set(table["id"].to_pylist())) == table.num_rows
     return reading
 
 
 def test_the_handbooks_payments_are_all_there_and_chargebacks_are_seen_a_week_later():
     reading = public("fraud_handbook_transactions")
     assert {kind: table.num_rows for kind, table in reading} == {"payment": 1_754_155, "chargeback": 14_681}
-    assert reading.broken == () and reading.splits == {}
+    assert reading.broken == ()
+    assert reading.splits == {}
     told = reading.tables["chargeback"]
     assert set((told["arrived"].to_numpy() - told["ts"].to_numpy()).tolist()) == {micros(days(7))}
 
@@ -42,7 +44,8 @@ def test_every_line_of_online_retail_is_a_purchase_a_refund_or_broken():
     reading = public("online_retail")
     broken = [row for row in reading.broken if row.kind in ("purchase", "refund")]
     assert reading.tables["purchase"].num_rows + reading.tables["refund"].num_rows + len(broken) == 541_909
-    assert len(broken) == len(reading.broken) == 1_348 and all(row.problems for row in broken)
+    assert len(broken) == len(reading.broken) == 1_348
+    assert all(row.problems for row in broken)
     assert reading.tables["purchase"]["customer"].null_count > 130_000, "guests are kept"
 
 
@@ -57,20 +60,30 @@ def test_the_tmall_sessions_come_with_the_papers_split():
     reading = public("sessions_tmall")
     views = reading.tables["view_item"]
     assert views.num_rows == 416_554 + 26_925
-    assert [sum(part == name for part in reading.splits.values()) for name in ("train", "valid", "test")] == [52_229, 13_057, 1_027]
-    asks = sum(len(trail) > 0 for session, trail in zip(views["session"].to_pylist(), views["trail"].to_pylist(), strict=True) if session[:4] == "test")
+    assert [sum(part == name for part in reading.splits.values()) for name in ("train", "valid", "test")] == [
+        52_229,
+        13_057,
+        1_027,
+    ]
+    asks = sum(
+        len(trail) > 0
+        for session, trail in zip(views["session"].to_pylist(), views["trail"].to_pylist(), strict=True)
+        if session[:4] == "test"
+    )
     assert asks == 25_898, "the papers' number of test cases"
 
 
 def test_english_reviews_without_words_are_broken_and_their_stars_kept():
     reading = public("womens_clothing_reviews")
-    assert reading.tables["rating"].num_rows == 23_486 and reading.tables["review"].num_rows + len(reading.broken) == 23_486
+    assert reading.tables["rating"].num_rows == 23_486
+    assert reading.tables["review"].num_rows + len(reading.broken) == 23_486
     assert sum(stars == 5 for stars in reading.tables["rating"]["stars"].to_pylist()) == 13_131
 
 
 def test_chinese_reviews_are_split_so_that_equal_texts_stay_together():
     reading = public("online_shopping_10_cats")
-    assert reading.tables["review"].num_rows == 62_773 and len(reading.broken) == 1
+    assert reading.tables["review"].num_rows == 62_773
+    assert len(reading.broken) == 1
     stars = reading.tables["rating"]["stars"].to_pylist()
     assert (stars.count(5), stars.count(1)) == (31_728, 31_046)
     part = {}
@@ -106,11 +119,14 @@ def archive(text):
 def test_a_download_is_checked_and_then_readable(tmp_path, monkeypatch):
     text = ",Clothing ID,Age,Title,Review Text,Rating,Recommended IND,Positive Feedback Count,Division Name,Department Name,Class Name\n0,7,33,,Fine,4,1,0,a,b,c\n"
     source = PUBLISHED["womens_clothing_reviews"]
-    changed = type(source)(source.name, source.licence, source.address, source.files, source.package, hashlib.sha256(text.encode()).hexdigest())
+    changed = type(source)(
+        source.name, source.licence, source.address, source.files, source.package, hashlib.sha256(text.encode()).hexdigest()
+    )
     monkeypatch.setitem(publishing.PUBLISHED, source.name, changed)
     asked = []
     download(source.name, tmp_path, fetch=lambda address: asked.append(address) or archive(text))
-    assert asked == [source.package] and asked[0].startswith("https://")
+    assert asked == [source.package]
+    assert asked[0].startswith("https://")
     assert read(source.name, tmp_path).tables["review"]["text"].to_pylist() == ["Fine"]
     assert [file.suffix for file in tmp_path.iterdir()] == [".csv"], "nothing unfinished is left"
 
