@@ -44,7 +44,7 @@ class Settings:
 
     @property
     def folder(self) -> Path:
-        return self.home / "airflow"
+        return self.home.resolve() / "airflow"
 
     @property
     def address(self) -> str:

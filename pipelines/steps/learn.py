@@ -13,6 +13,7 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.core.verdict import Verdict
 from pipelines.evaluation.controller import Entry
 from pipelines.steps import reproduce
+from pipelines.steps.decided import record_decision
 from pipelines.steps.journal import LEASE, note, obstacle, post
 from pipelines.steps.moment import closed_moment, moment_here, moment_of
 from pipelines.steps.runs import Key, Run, Runs, key_of, small_outputs
@@ -170,6 +171,7 @@ def record(workspace: Workspace, home: Home, runs: Runs, case: str, name: str) -
         home.runs.check(case, name, found.lease, now)
     sha = runs.commit(found, f"{key_of(found)}: {verdict.status}", small_outputs(tree, case))
     if not found.backfill:
+        record_decision(home, Workspace(tree), Workspace(tree).moment(case), verdict, {"action": "verdict", "run": name})
         note(workspace, home, case, Entry("finished", now, name, verdict=verdict.status))
     why = _plain(verdict.why())
     return {"text": f"{found.ref} is {sha[:12]}\n{why}", "verdict": verdict.status, "why": why, "commit": sha, "ref": found.ref}

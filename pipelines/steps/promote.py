@@ -11,6 +11,7 @@ from pipelines.core.digest import canonical, digest
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Moment, Release
 from pipelines.core.verdict import Verdict
+from pipelines.steps.decided import record_decision
 from pipelines.steps.runs import Runs
 from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
@@ -18,7 +19,6 @@ from pipelines.steps.workspace import Workspace
 if TYPE_CHECKING:
     from pipelines.store.home import Home
 
-EVIDENCE = ("report.json", "evidence.parquet")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,19 +106,6 @@ def probe_bundle(home: Home, name: str) -> dict[str, Any]:
             f"bundle {name[:12]} did not answer its golden requests in a process of its own: {found.get('why', 'no word')}"
         )
     return {**found, "bundle": name}
-
-
-def record_decision(home: Home, tree: Workspace, moment: Moment, verdict: Verdict, facts: dict[str, Any]) -> str:
-    """Keep the verdict with all it was decided from, so that it can be decided again."""
-    case = moment.usecase
-    folder = tree.reports(case) / "verdict"
-    block = tree.params.block(case)
-    body = {
-        **facts, "verdict": verdict.to_dict(), "champion": moment.champion, "as_of": iso(moment.as_of), "log": moment.log,
-        "holdout": moment.holdout, "gate": vars(block.gate), "seed": block.train.seed, "subject": verdict.subject,
-    }  # fmt: skip
-    files = {name: (folder / name).read_bytes() for name in EVIDENCE if (folder / name).is_file()}
-    return home.decisions.record(facts.get("action", "verdict"), case, home.clock()(), body, files)
 
 
 def _mail(case: str, verdict: Verdict, actor: str) -> Any:

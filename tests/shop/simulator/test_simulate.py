@@ -92,7 +92,7 @@ def test_no_event_arrives_before_the_day_that_gave_rise_to_it_or_too_late(ordina
         if kind not in ("listing", "campaign"):
             day = np.array([instant(f"{i[1:5]}-{i[5:7]}-{i[7:9]}") for i in table["id"].to_pylist()])
             late = (table["arrived"].to_numpy() - day) // DAY
-            assert late.min() >= 0 and late.max() <= LATEST, kind
+            assert 0 <= late.min() <= late.max() <= LATEST, kind
 
 
 def test_a_visit_that_ends_with_an_order_right_after_midnight_begins_on_its_own_day():
