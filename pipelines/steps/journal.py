@@ -19,7 +19,7 @@ def note(workspace: Workspace, home: Home, case: str, entry: Entry) -> Decision:
     """Let the retraining controller hear of an event, write down what it says, and call a person where it asks for one."""
     decision = decide(_read(home, case), entry, workspace.params.block(case).retrain, entry.at)
     for found in decision.append:
-        home.runs.append(case, found.to_dict(), found.at, key=f"{found.name}:{found.run}")
+        home.runs.append(case, found.to_dict(), found.at)
     if decision.ask_person:
         subject = f"[shelflife] {case}: a person must decide whether it goes on learning"
         post(workspace, home, f"breaker:{case}:{entry.run}", subject, f"{case}: {decision.reason}.\n")
@@ -36,14 +36,20 @@ def note_lost(workspace: Workspace, home: Home, case: str, now: int) -> None:
 def obstacle(workspace: Workspace, home: Home, case: str, name: str, now: int) -> str:
     """Why the use case may not learn now, or nothing; then the journal says that this run has begun.
 
-    A run that the controller has started already (the monitor asked it) just begins; any other comes from the calendar or from
-    a person, who need not wait for a cooldown but must respect a hold.
+    A run comes from the calendar, from a proposal that the controller has agreed to, or from a person: it need not wait for a
+    cooldown, but must respect a hold and a run under way. A run that was heard of before, and did not begin or broke down, may.
     """
     note_lost(workspace, home, case, now)
-    if any((entry.name, entry.run) == ("started", name) for entry in _read(home, case)):
+    state = fold(_read(home, case))
+    if state.busy == name:
         return ""
-    decision = note(workspace, home, case, Entry("triggered", now, name, cause="manual"))
-    return "" if decision.start else decision.reason
+    if name not in state.seen:
+        decision = note(workspace, home, case, Entry("triggered", now, name, cause="manual"))
+        return "" if decision.start else decision.reason
+    if state.held or state.busy:
+        return f"retraining is held: {state.held}" if state.held else f"the run {state.busy} is under way"
+    home.runs.append(case, Entry("started", now, name, cause="manual").to_dict(), now)
+    return ""
 
 
 def post(workspace: Workspace, home: Home, key: str, subject: str, text: str) -> dict[str, Any]:

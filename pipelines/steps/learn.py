@@ -192,17 +192,23 @@ def close(workspace: Workspace, home: Home, runs: Runs, key: Key, name: str, sta
     backfill = found.backfill if found else key.backfill
     if found and found.closed:
         return {"text": f"{case}-{name} was {found.closed} already", "status": found.closed}
-    with runs.alone():
-        if found:
-            runs.close(found, status)
-        pruned = runs.prune(KEPT)
     if not backfill:
         if status in ENDINGS:
             ending, sure = ENDINGS[status]
             note(workspace, home, case, Entry(ending, now, name, verdict=sure))
         home.runs.free(case, name)
-    if status in WORDS and not backfill:
-        post(workspace, home, f"closed:{case}:{name}", f"[shelflife] {case}: {WORDS[status]}", _story(runs, case, name, status))
+        if status in WORDS:
+            post(
+                workspace,
+                home,
+                f"closed:{case}:{name}",
+                f"[shelflife] {case}: {WORDS[status]}",
+                _story(runs, case, name, status),
+            )
+    with runs.alone():  # last, so that a kill before this leaves an open run that is closed again
+        if found:
+            runs.close(found, status)
+        pruned = runs.prune(KEPT)
     return {"text": f"{case}-{name} is {status}", "status": status, "pruned": pruned}
 
 

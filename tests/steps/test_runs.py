@@ -21,7 +21,7 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.evaluation.controller import Entry, fold
 from pipelines.steps import learn, reproduce
 from pipelines.steps.processes import tagged
-from pipelines.steps.runs import Key, Run, git
+from pipelines.steps.runs import Key, Run, Runs, git
 
 AS_OF = "2025-05-19T00:00:00Z"
 
@@ -156,6 +156,44 @@ def test_a_run_that_vanished_does_not_block_its_use_case_for_ever(throwaway):
         "triggered",
         "started",
     ]
+
+
+def test_a_trigger_that_was_heard_but_did_not_begin_may_begin_later(throwaway):
+    home = throwaway.opened_home()
+    now = home.clock()()
+    home.runs.append("fraud", Entry("held", now, note="stocktaking").to_dict(), now)
+    assert open_run(throwaway)["status"] == "held"
+    home.runs.append("fraud", Entry("freed", now, note="done").to_dict(), now)
+    assert open_run(throwaway)["status"] == "open"
+    assert fold([Entry.from_dict(body) for body in home.runs.journal("fraud")]).flying == "r1"
+
+
+def test_a_crashed_run_that_is_tried_again_is_journalled_to_its_end(throwaway):
+    home = throwaway.opened_home()
+    open_run(throwaway)
+    close(throwaway, "crashed")
+    judged(open_run(throwaway))
+    learn.record(throwaway.workspace(), home, throwaway.runs, "fraud", "r1")
+    close(throwaway, "promoted")
+    names = [entry["name"] for entry in home.runs.journal("fraud")]
+    assert names == ["triggered", "started", "crashed", "started", "finished", "promoted"]
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_close_that_was_killed_half_way_is_finished_by_the_next_try(throwaway, monkeypatch):
+    open_run(throwaway)
+    with monkeypatch.context() as patch:
+        patch.setattr(Runs, "close", killed)
+        with pytest.raises(KeyboardInterrupt):
+            close(throwaway, "crashed")
+    close(throwaway, "crashed")
+    home = throwaway.opened_home()
+    assert [entry["name"] for entry in home.runs.journal("fraud")] == ["triggered", "started", "crashed"]
+    assert len(home.outbox.waiting()) == 1
+    assert throwaway.runs.get("fraud", "r1").closed == "crashed"
 
 
 def test_three_rejected_challengers_in_a_row_call_a_person(throwaway):
