@@ -109,9 +109,19 @@ def _fit(course: Course, use: tuple[str, ...], learn: Rows, weigh: Rows, judge: 
         for name, estimator in training.fit(course.usecase.models, use, settings, course.spec, parts[0], parts[1], bars):
             onnx = export.to_onnx(estimator, len(course.encoder.columns))
             calibration = _calibrate(course.usecase, answer(estimator, parts[1].matrix), weigh)
-            finding = parity.check(estimator, onnx, parts[2].matrix[:SAMPLE])
+            finding = parity.check(estimator, onnx, _some(parts[2].matrix, parts[0].matrix))
             scores = calibration.apply(_flat(answer(estimator, parts[2].matrix)))
             yield Fitted(name, estimator, onnx, calibration, finding, measure(course.usecase, judge, scores))
+
+
+def _some(unseen: Any, learnt: Any) -> Any:
+    """Rows for the parity check: those not seen, and as many of the others as make it large."""
+    rest = learnt[: max(0, SAMPLE - unseen.shape[0])]
+    if hasattr(unseen, "tocsr"):
+        from scipy.sparse import vstack
+
+        return vstack([unseen[:SAMPLE], rest]).tocsr()
+    return np.concatenate([unseen[:SAMPLE], rest])
 
 
 def _calibrate(usecase: UseCase, scores: np.ndarray, rows: Rows) -> Calibration:
