@@ -159,7 +159,7 @@ class Story:
         """Follow the learn run that the proposal starts; True when it ended in a promotion."""
         mail = self._mail("fraud", "model drifting")
         self.tell.say(f"mail: {mail['Subject']}")
-        key = f"{proposal['case']}@{proposal['as_of']}@{proposal['why']}"
+        key = f"{proposal['case']}@{proposal['as_of']}@{proposal['run']}"
         run = self.tell.step("a learn run for fraud alone", lambda: self.flow.wait_for_run("learn", key, 120))
         self.tell.step("it validates, builds features, trains, judges", lambda: self.flow.until(
             lambda: self.flow.pending("learn", run) or self._over(run), 900, lambda: "the run to ask for approval, or to end"

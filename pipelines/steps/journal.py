@@ -17,7 +17,7 @@ LEASE = days(2)
 
 def note(workspace: Workspace, home: Home, case: str, entry: Entry) -> Decision:
     """Let the retraining controller hear of an event, write down what it says, and call a person where it asks for one."""
-    decision = decide(_read(home, case), entry, workspace.params.block(case).retrain, entry.at)
+    decision = decide(entries(home, case), entry, workspace.params.block(case).retrain, entry.at)
     for found in decision.append:
         home.runs.append(case, found.to_dict(), found.at)
     if decision.ask_person:
@@ -28,7 +28,7 @@ def note(workspace: Workspace, home: Home, case: str, entry: Entry) -> Decision:
 
 def note_lost(workspace: Workspace, home: Home, case: str, now: int) -> None:
     """A run that the journal believes under way, though nobody has held the use case for as long as a lease lasts, has crashed."""
-    state = fold(_read(home, case))
+    state = fold(entries(home, case))
     if state.busy and not home.runs.holder(case, now) and now - (state.started or 0) > micros(LEASE):
         note(workspace, home, case, Entry("crashed", now, state.busy, note="nothing was heard of it"))
 
@@ -40,7 +40,7 @@ def obstacle(workspace: Workspace, home: Home, case: str, name: str, now: int) -
     cooldown, but must respect a hold and a run under way. A run that was heard of before, and did not begin or broke down, may.
     """
     note_lost(workspace, home, case, now)
-    state = fold(_read(home, case))
+    state = fold(entries(home, case))
     if state.busy == name:
         return ""
     if name not in state.seen:
@@ -60,5 +60,6 @@ def post(workspace: Workspace, home: Home, key: str, subject: str, text: str) ->
     return {"text": f"sent {delivery.sent}, waiting {delivery.waiting}", "sent": delivery.sent, "waiting": delivery.waiting}
 
 
-def _read(home: Home, case: str) -> list[Entry]:
+def entries(home: Home, case: str) -> list[Entry]:
+    """Everything that happened to the use case's runs, oldest first."""
     return [Entry.from_dict(body) for body in home.runs.journal(case)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,16 +13,23 @@ from pipelines.core.clock import DAY, day_of, days, micros, spell
 from pipelines.core.decision import Ranking
 from pipelines.core.errors import NotDecidable
 from pipelines.core.verdict import Finding
-from pipelines.steps import bundle, retraining
+from pipelines.steps import bundle, journal
 from pipelines.steps.rows import Rows, from_arrow, labelled
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pipelines.core.params import Block
+    from pipelines.core.params import Block, Monitor
+    from pipelines.core.release import Bundle
     from pipelines.core.usecase import UseCase
     from pipelines.store.home import Home
 
+Refused = Mapping[str, np.ndarray]
 FEED_KINDS = {"string": "category", "text": "text", "strings": "text"}
+FEWEST_DAILY = 300
+"""Rows that a day must have to be looked at by itself."""
+MOST_REFUSED = 0.05
+FEWEST_REFUSED = 10
+"""A feed is broken on a day when more of its rows than this share, and more than so few, broke their contract."""
 MOST_ROWS = 40_000
 """Rows a look scores at most; of a larger window it takes a sample of units, the same one each time."""
 
@@ -50,34 +58,48 @@ def see(workspace: Workspace, home: Home, case: str, as_of: int) -> Seen:
         raise NotDecidable(f"{case}: nothing answers yet, so there is nothing to watch")
     held = home.quarantine.held(usecase.kinds)
     tables = {kind: home.landing.table(kind, as_of, held) for kind in usecase.kinds}
-    findings, broken = feeds(usecase, block, tables, as_of)
-    if broken:
+    refused = {kind: np.array([row.at for row in home.quarantine.list(kind)], dtype=np.int64) for kind in usecase.kinds}
+    findings, broken = feeds(usecase, block, tables, as_of, refused)
+    if any(f.status == "fail" for f in findings):
         return Seen(as_of, findings, broken_days=broken)
     _, _, released = champion
     rows = watched_rows(usecase, block, tables, as_of, released.files)
     scorer = bundle.open_scorer(released.files)
     scores = scorer.score({name: rows[name] for name in bundle.model_columns(usecase)})
     findings += shifts(usecase, block, rows, scores, as_of)
-    found, labels, positives = performance(usecase, block, rows, scores, as_of, _last_learnt(home, case, as_of))
+    unseen = unseen_since(usecase, block, released.manifest)
+    found, labels, positives = performance(usecase, block, rows, scores, as_of, unseen, _last_learnt(home, case, as_of))
     return Seen(as_of, [*findings, found], labels, positives, {}, rows, scores)
 
 
 def feeds(
-    usecase: UseCase, block: Block, tables: Mapping[str, Any], as_of: int
+    usecase: UseCase, block: Block, tables: Mapping[str, Any], as_of: int, refused: Refused = MappingProxyType({})
 ) -> tuple[list[Finding], dict[str, tuple[str, ...]]]:
-    """Data quality of each feed, and the days of those that are broken."""
+    """Data quality of each feed over the window and of each day in it, and the days that are broken.
+
+    A day that fails is named in the window's finding: a fault of one day drowns in a week.
+    """
     findings: list[Finding] = []
     broken: dict[str, tuple[str, ...]] = {}
     for kind, table in tables.items():
         columns = from_arrow(table)
-        found = _feed_quality(usecase, kind, columns, block, as_of)
-        findings += found
-        if any(f.status == "fail" for f in found):
-            broken[kind] = broken_days(usecase, kind, columns, block, as_of)
+        week = {f.name: f for f in _feed_quality(usecase, kind, columns, _weekly(usecase, kind, block), as_of)}
+        days_found = broken_days(usecase, kind, columns, block, as_of, refused.get(kind, np.zeros(0, np.int64)))
+        week |= {f.name: replace(f, advice=f"on {day}: {f.advice}") for day, found in days_found.items() for f in found}
+        findings += week.values()
+        if days_found:
+            broken[kind] = tuple(days_found)
     return findings, broken
 
 
-def _feed_quality(usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], block: Block, as_of: int) -> list[Finding]:
+def _weekly(usecase: UseCase, kind: str, block: Block) -> Monitor:
+    """The watch over a whole window: feeds beside the asks are thinner."""
+    if kind == usecase.asks.kind:
+        return block.monitor
+    return replace(block.monitor, min_rows=max(20, block.monitor.min_rows // 20))
+
+
+def _feed_quality(usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], watch: Monitor, as_of: int) -> list[Finding]:
     from pipelines.evaluation import drift, quality
     from pipelines.shop.contracts import CONTRACTS
 
@@ -85,22 +107,42 @@ def _feed_quality(usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray]
     kinds = {f.name: FEED_KINDS.get(f.type, "number") for f in contract.fields}
     fields = {name: columns[name] for name in kinds if name not in contract.keys and kinds[name] != "text"}
     when = columns["arrived"].astype(np.int64)
-    watch = (
-        block.monitor if kind == usecase.asks.kind else replace(block.monitor, min_rows=max(20, block.monitor.min_rows // 20))
-    )
     seen = drift.windows(when, watch, as_of)
     found = quality.quality(fields, kinds, when, seen, watch, now=as_of, freshness_us=micros(contract.freshness))
     named = [replace(f, name=f.name.replace("quality: ", f"quality: {kind} ")) for f in found]
     return [f for f in named if kind == usecase.asks.kind or f.status != "unsure"]
 
 
-def broken_days(usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], block: Block, as_of: int) -> tuple[str, ...]:
-    """The days of the window whose own data fails, looked at one by one; the whole window's findings name no day."""
-    day = replace(block.monitor, window=days(1), min_rows=max(10, block.monitor.min_rows // 20))
-    ends = range(as_of - micros(block.monitor.window) + DAY, as_of + DAY, DAY)
-    daily = replace(block, monitor=day)
-    failing = [end for end in ends if any(f.status == "fail" for f in _feed_quality(usecase, kind, columns, daily, end))]
-    return tuple(day_of(end - 1) for end in failing)
+def broken_days(
+    usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], block: Block, as_of: int, refused: np.ndarray
+) -> dict[str, list[Finding]]:
+    """The days of the window whose own data fails, each against the same weekday before, with what failed.
+
+    `refused` holds when each row came that broke its contract and waits in quarantine (microseconds UTC).
+    """
+    daily = replace(block.monitor, window=days(1), min_rows=max(FEWEST_DAILY, block.monitor.min_rows))
+    found = {}
+    for end in range(as_of - micros(block.monitor.window) + DAY, as_of + DAY, DAY):
+        seen = [*_feed_quality(usecase, kind, columns, daily, end), _refused(kind, columns, refused, end)]
+        failing = [f for f in seen if f.status == "fail"]
+        if failing:
+            found[day_of(end - 1)] = failing
+    return found
+
+
+def _refused(kind: str, columns: Mapping[str, np.ndarray], refused: np.ndarray, end: int) -> Finding:
+    """How large a share of the day's rows broke their contract: the feed is broken when many did, whatever the others look like."""
+    bad = int(((refused > end - DAY) & (refused <= end)).sum())
+    good = int(((columns["arrived"] >= end - DAY) & (columns["arrived"] < end)).sum())
+    share = bad / max(bad + good, 1)
+    name, wanted = f"quality: {kind} refused", f"at most {MOST_REFUSED:.0%} of a day's rows break their contract"
+    return Finding(
+        name,
+        "fail" if share > MOST_REFUSED and bad > FEWEST_REFUSED else "pass",
+        share,
+        wanted,
+        advice=f"{bad:,} of {bad + good:,} rows",
+    )
 
 
 def watched_rows(usecase: UseCase, block: Block, tables: Mapping[str, Any], as_of: int, files: Mapping[str, bytes]) -> Rows:
@@ -140,20 +182,27 @@ def shifts(usecase: UseCase, block: Block, rows: Rows, scores: np.ndarray, as_of
     return [*drift.shifts("features", columns, kinds, seen, block.monitor), *drift.predictions(scores, seen, block.monitor)]
 
 
+def unseen_since(usecase: UseCase, block: Block, manifest: Bundle) -> int:
+    """From when on the champion had not seen the labels: the start of the holdout that it was judged on."""
+    from pipelines.features import split
+
+    return split.parts(int(manifest.made_from["as_of"]), usecase.label.matures, block.split).holdout[0]
+
+
 def performance(
-    usecase: UseCase, block: Block, rows: Rows, scores: np.ndarray, as_of: int, learnt: int
+    usecase: UseCase, block: Block, rows: Rows, scores: np.ndarray, as_of: int, unseen: int, learnt: int
 ) -> tuple[Finding, int, int]:
-    """The primary metric on labels that matured in the window against those before; how many matured since the last learning."""
+    """The primary metric on labels that matured in the window, against those that matured before and had not trained the champion
+    (`unseen`, microseconds UTC): what it learnt from would flatter its past. And how many matured since the last learning.
+    """
     from pipelines.evaluation import drift
 
     known = as_of - micros(usecase.label.matures)
     ts, labels = rows["ts"].astype(np.int64), rows["label"]
     mature = np.isfinite(labels) & (ts < known)
-    seen = drift.windows(ts, block.monitor, known)
-    spans = [
-        drift.Realised(labelled(usecase, rows.take(mask & mature)), scores[mask & mature])
-        for mask in (seen.current, seen.reference)
-    ]
+    start = known - micros(block.monitor.window)
+    masks = (ts >= start, (ts >= unseen) & (ts < start))
+    spans = [drift.Realised(labelled(usecase, rows.take(mask & mature)), scores[mask & mature]) for mask in masks]
     found = drift.performance(
         usecase.metrics[0],
         spans[0],
@@ -173,5 +222,5 @@ def performance(
 
 def _last_learnt(home: Home, case: str, as_of: int) -> int:
     """When the last learning run of the use case began: labels that matured before it are not new."""
-    begun = [entry.at for entry in retraining.entries(home, case) if entry.name == "started" and entry.at < as_of]
+    begun = [entry.at for entry in journal.entries(home, case) if entry.name == "started" and entry.at < as_of]
     return max(begun, default=0)

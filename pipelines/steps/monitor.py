@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.core.clock import instant, iso
+from pipelines.core.clock import day_of, instant, iso
 from pipelines.core.errors import NotDecidable, ShelflifeError
 from pipelines.core.verdict import Finding
 from pipelines.evaluation import controller
 from pipelines.evaluation.controller import Entry
-from pipelines.steps import alarms, looking, retraining
+from pipelines.steps import alarms, journal, looking
 from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
@@ -64,7 +64,7 @@ def monitor(workspace: Workspace, home: Home, cases: list[str], as_of: int | Non
     looks = [look(workspace, home, case, at, now) for case in track(cases, "looking", transient=True)]
     delivered = home.outbox.deliver(workspace.params.shop.mail, now)
     home.state.put("monitored", str(now))
-    proposals = [{"case": found.case, "as_of": iso(at), "why": found.proposal} for found in looks if found.proposal]
+    proposals = [{"case": found.case, "as_of": iso(at), "run": found.proposal} for found in looks if found.proposal]
     text = "\n".join([*(found.sentence() for found in looks), f"mail: {delivered.sent} sent, {delivered.waiting} waiting"])
     rows = [{"case": f.case, **f.diagnosis.to_dict(), "done": list(f.done)} for f in looks]
     return {"text": text, "as_of": iso(at), "looks": rows, "proposals": proposals}
@@ -75,6 +75,7 @@ def look(workspace: Workspace, home: Home, case: str, as_of: int, now: int) -> L
     from pipelines.evaluation.triage import Diagnosis, triage
 
     block = workspace.params.block(case)
+    journal.note_lost(workspace, home, case, now)
     try:
         seen = looking.see(workspace, home, case, as_of)
     except (NotDecidable, ShelflifeError) as error:
@@ -95,7 +96,7 @@ def look(workspace: Workspace, home: Home, case: str, as_of: int, now: int) -> L
 def act(
     workspace: Workspace, home: Home, case: str, diagnosis: Diagnosis, seen: looking.Seen, now: int
 ) -> tuple[tuple[str, ...], str | None]:
-    """What is done about a diagnosis, in words, and the reason a retraining is proposed for, if one is."""
+    """What is done about a diagnosis, in words, and the id of the run that is proposed, if one is."""
     done: list[str] = []
     proposal = None
     block = workspace.params.block(case)
@@ -103,12 +104,11 @@ def act(
         done += _quarantine(home, seen, diagnosis, now)
     cause = diagnosis.kind if diagnosis.retrain else _age(home, case, block, now)
     if cause:
-        event = Entry("triggered", now, f"{case}@{iso(seen.as_of)}", cause=cause, labels=seen.labels, positives=seen.positives)
-        decision = retraining.propose(home, case, event, block.retrain)
-        proposal = CAUSES[cause] if decision.start else None
+        name = f"{CAUSES[cause]}-{day_of(seen.as_of)}"
+        event = Entry("triggered", now, name, cause=cause, labels=seen.labels, positives=seen.positives)
+        decision = journal.note(workspace, home, case, event)
+        proposal = name if decision.start else None
         done.append("Retraining is proposed." if decision.start else f"No retraining: {decision.reason}.")
-        if decision.ask_person:
-            done.append("A person must decide what next: too many challengers in a row were rejected.")
     if diagnosis.kind != "quiet":
         done.append("The champion keeps answering.")
         alarms.raise_alarm(home, case, diagnosis, seen, done, now)
@@ -128,7 +128,7 @@ def _quarantine(home: Home, seen: looking.Seen, diagnosis: Diagnosis, now: int) 
 
 
 def _age(home: Home, case: str, block: Block, now: int) -> str | None:
-    state = controller.fold(retraining.entries(home, case))
+    state = controller.fold(journal.entries(home, case))
     return "age" if controller.too_old(state, block.retrain, now) else None
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pipelines.store.home import Home
 
 
+SKIPPED = 99
+"""The exit status that Airflow takes as "skip": nothing is wrong, and nothing was promoted."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("case", help="the use case")
@@ -47,6 +50,8 @@ def promote(workspace: Workspace, home: Home, case: str, run_id: str, by: str) -
     verdict = judged(tree, moment)
     epoch, now = home.releases.epoch(), home.clock()()
     name = home.releases.add(tree.models(case) / "bundle")
+    if moved := _moved(home, moment, name):
+        return {"text": moved, "exit": SKIPPED}
     if verdict.facts.get("bundle") != name:
         raise ShelflifeError(
             f"{case}: the verdict is about bundle {str(verdict.facts.get('bundle'))[:12]}, the run holds {name[:12]}; evaluate again"
@@ -74,6 +79,19 @@ def promote(workspace: Workspace, home: Home, case: str, run_id: str, by: str) -
     runs.push(found)
     text = f"{case}: {name[:12]} answers since {iso(now)} (epoch {after}, {tag})"
     return {"text": text, "bundle": name, "release": release.digest, "epoch": after, "tag": tag, "decision": decision}
+
+
+def _moved(home: Home, moment: Moment, name: str) -> str:
+    """Why this verdict is of no use any more, though nothing is wrong: the world has moved on. Nothing, where it has not."""
+    case = moment.usecase
+    champion, hold = home.releases.champion(case), home.releases.held(case)
+    if champion and champion.bundle == name:
+        return f"{case}: {name[:12]} answers already"
+    if hold:
+        return f"{case} is held by {hold.actor}: {hold.reason}"
+    if (champion.bundle if champion else None) != moment.champion:
+        return f"{case}: another champion answers by now than the one judged against; evaluate again"
+    return ""
 
 
 def judged(tree: Workspace, moment: Moment) -> Verdict:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from pipelines.core.usecase import UseCase
 
 
+TIMES = ("ts", "arrived")
+"""Columns that stay integer microseconds: a float would lose some."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """Columns of a table of rows: numbers float64 with NaN for null, everything else objects with None."""
@@ -61,14 +65,12 @@ def read(path: Path, part: str, root: Path) -> Rows:
 
 def from_arrow(table: pa.Table) -> dict[str, np.ndarray]:
     """A table's columns as numpy arrays."""
-    return {name: _column(table[name]) for name in table.column_names}
+    return {name: table[name].to_numpy() if name in TIMES else _column(table[name]) for name in table.column_names}
 
 
 def _column(column: pa.ChunkedArray) -> np.ndarray:
     import pyarrow as pa
 
-    if pa.types.is_integer(column.type) and column.null_count == 0:
-        return column.to_numpy()
     if pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
         return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     values = np.empty(len(column), dtype=object)

@@ -1,0 +1,1 @@
+"""Our figures on public data beside the published ones: `python -m benchmarks.results` writes docs/results.md."""
