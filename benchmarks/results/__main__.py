@@ -21,12 +21,18 @@ TITLES = {"fraud": "Fraud", "demand": "Demand", "recommend": "Recommend", "senti
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description="Figures on public data into docs/results.md.")
-    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="which to measure again (all of them)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.results", description="Figures on public data into docs/results.md."
+    )
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"which to measure again, of {', '.join(SECTIONS)} (all)"
+    )
     parser.add_argument("--alone", choices=SECTIONS, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.alone:
         return _measure(asked.alone)
+    if unknown := sorted(set(asked.sections) - set(SECTIONS)):
+        parser.error(f"there is no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
     kept = json.loads(page.FIGURES.read_text("utf-8"))["sections"] if page.FIGURES.exists() and asked.sections else {}
     for name in asked.sections or SECTIONS:
         kept[name] = _apart(name)
@@ -40,7 +46,8 @@ def main() -> int:
 def _apart(name: str) -> dict[str, Any]:
     """A section measured in a process of its own, so that its peak memory is its own."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONHASHSEED": "0"}
-    done = subprocess.run([sys.executable, "-m", "benchmarks.results", "--alone", name], cwd=data.ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    command = [sys.executable, "-m", "benchmarks.results", "--alone", name]
+    done = subprocess.run(command, cwd=data.ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{name} was not measured; what went wrong is above, nothing was written")
     return json.loads(done.stdout.splitlines()[-1])

@@ -84,7 +84,10 @@ BEFORE = "usual_60d_until_14d_ago"
 DERIVED = (
     Derived("night", column("ts") % DAY < 7 * (DAY // 24)),
     Derived("weekend", (column("ts") // DAY + 3) % 7 >= 5),
-    *(_ratio(f"times_usual_{n}", "amount_cents", f"usual_{n}") for n in ("1d", "7d", "30d", "30d_until_14d_ago", "60d_until_14d_ago")),
+    *(
+        _ratio(f"times_usual_{n}", "amount_cents", f"usual_{n}")
+        for n in ("1d", "7d", "30d", "30d_until_14d_ago", "60d_until_14d_ago")
+    ),
     *(_ratio(f"times_largest_{n}", "amount_cents", f"largest_{n}") for n in ("30d", "30d_until_14d_ago")),
     *(_ratio(f"spree_{n}", f"usual_{n}", BEFORE) for n in ("1d", "7d", "14d")),
     *(_ratio(f"largest_spree_{n}", f"largest_{n}", BEFORE) for n in ("1d", "7d", "14d")),
@@ -178,7 +181,8 @@ def section(tried: dict[str, Any], best: str, ours: dict[str, float], test: Week
         "seed": SEED,
         "tables": [
             {
-                "caption": f"Test week 2018-08-08 to 2018-08-14, {len(test.labels):,} payments, {int(test.labels.sum()):,} frauds; trained on 2018-07-25 to 2018-07-31. More is better.",
+                "caption": f"Test week 2018-08-08 to 2018-08-14, {len(test.labels):,} payments, {int(test.labels.sum()):,} frauds; "
+                "trained on 2018-07-25 to 2018-07-31. More is better.",
                 "digits": 3,
                 "columns": list(METRICS),
                 "rows": [*published, {"name": best, "from": "ours", **ours}],
@@ -191,8 +195,18 @@ def section(tried: dict[str, Any], best: str, ours: dict[str, float], test: Week
             },
         ],
         "notes": [
-            "Published rows: the Handbook's executed notebook of chapter 3. The training week, the week of delay, the test week and the cards taken out of it (those already known to be compromised) are the Handbook's.",
-            f"{len(COUNTED)} counted and {len(DERIVED)} derived features from our batch engine, a fraud being visible seven days after its payment. The scenario of a fraud is never read.",
-            "The candidate with the highest average precision two weeks earlier is the one that is measured on the test week; features and settings were chosen on that split and on the one a week before it. `vote` is the mean of the other three.",
+            (
+                "Published rows: the Handbook's executed notebook of chapter 3. The training week, the week of delay, the test week and "
+                "the cards taken out of it (those already known to be compromised) are the Handbook's."
+            ),
+            (
+                f"{len(COUNTED)} counted and {len(DERIVED)} derived features from our batch engine, a fraud being visible seven days "
+                "after its payment. The scenario of a fraud is never read."
+            ),
+            (
+                "The candidate with the highest average precision two weeks earlier is the one that is measured on the test week; "
+                "features and settings were chosen on that split and on the one a week before it. `vote` is the mean of the other "
+                "three."
+            ),
         ],
     }

@@ -44,7 +44,9 @@ def _table(table: Mapping[str, Any]) -> str:
     names = table["columns"]
     head = ["", "from", *(HEADINGS[name] for name in names)]
     rows = [[row["name"], row["from"], *(_figure(row.get(name), table["digits"]) for name in names)] for row in table["rows"]]
-    rows = [[f"**{cell}**" if cell else "" for cell in row] if row[1] == "ours" and _among_others(table) else row for row in rows]
+    rows = [
+        [f"**{cell}**" if cell else "" for cell in row] if row[1] == "ours" and _among_others(table) else row for row in rows
+    ]
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---", "---", *["---:"] * len(names)], *rows))
 
 
@@ -63,4 +65,7 @@ def _cost(figures: Mapping[str, Any]) -> str:
         f"| {one['title']} | {one['seed']} | {one['seconds']:.0f} | {one['peak_mb']:,.0f} |"
         for one in figures["sections"].values() if "seconds" in one
     ]  # fmt: skip
-    return "\n".join(["## What it took", "", f"On {figures['machine']}. Each section is a process of its own, one or two threads.", "", "| | seed | seconds | peak memory, MB |", "| --- | ---: | ---: | ---: |", *rows])
+    told = f"On {figures['machine']}. Each section is a process of its own, with one or two threads."
+    return "\n".join(
+        ["## What it took", "", told, "", "| | seed | seconds | peak memory, MB |", "| --- | ---: | ---: | ---: |", *rows]
+    )

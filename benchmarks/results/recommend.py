@@ -138,7 +138,9 @@ def run(tell: Callable[[str], None]) -> dict[str, Any]:
 def section(tried: dict[str, Any], best: str, rows: dict[str, Any], asks: int) -> dict[str, Any]:
     published = [{"name": name, "from": "paper", **dict(zip(METRICS, row, strict=True))} for name, row in PUBLISHED.items()]
     ours = [{"name": name, "from": "ours" if name == best else "computed", **row} for name, row in rows.items()]
-    earlier = [{"name": name, "from": {best: "chosen", "S-POP": "computed"}.get(name, "tried"), **row} for name, row in tried.items()]
+    earlier = [
+        {"name": name, "from": {best: "chosen", "S-POP": "computed"}.get(name, "tried"), **row} for name, row in tried.items()
+    ]
     return {
         "title": "Recommend: Tmall sessions",
         "seed": SEED,
@@ -157,8 +159,17 @@ def section(tried: dict[str, Any], best: str, rows: dict[str, Any], asks: int) -
             },
         ],
         "notes": [
-            "Papers' protocol: every prefix of a test session predicts the next item, full ranking over all items, P@20 (`hit_at_20`) and MRR@20; an item that is not among our candidates counts as missed. Paper rows as Wang et al. 2020 (GCE-GNN, SIGIR) print them.",
+            (
+                "Papers' protocol: every prefix of a test session predicts the next item, full ranking over all items, P@20 "
+                "(`hit_at_20`) and MRR@20; an item that is not among our candidates counts as missed. Paper rows as quoted from "
+                "Wang et al. 2020 (GCE-GNN, SIGIR)."
+            ),
             "S-POP is the trivial rule: the items already in the session, most viewed first. It beats every published row, so it is printed too.",
-            f"Candidates: the session's items, {ANSWERS.neighbours} nearest by co-visits, {ANSWERS.popular} popular. LambdaMART orders them; to choose it learnt on {TRAINING:,} prefixes of the last of the first four fifths of the sessions, each expanded by co-visits from before it; then, as the papers do, it learnt again on {TRAINING:,} prefixes of the last fifth. Test sessions were expanded by the co-visits of all training sessions.",
+            (
+                f"Candidates: the session's items, {ANSWERS.neighbours} nearest by co-visits, {ANSWERS.popular} popular. LambdaMART "
+                f"orders them; to choose it learnt on {TRAINING:,} prefixes of the later 40 % of the first four fifths, each "
+                f"expanded by co-visits from before it; then, as the papers do, it learnt again on {TRAINING:,} prefixes of the last "
+                "fifth. Test sessions were expanded by the co-visits of all training sessions."
+            ),
         ],
     }
