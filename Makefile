@@ -13,6 +13,7 @@ export TF_NUM_INTEROP_THREADS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONDONTWRITEBYTECODE :=
 export DO_NOT_TRACK := 1
+export UV_SYSTEM_CERTS ?= true
 export DVC_NO_ANALYTICS := 1
 
 .PHONY: help setup demo test test-slow lint results bench clean
