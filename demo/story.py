@@ -88,7 +88,7 @@ class Story:
         self.flow = settings.api()
         serving = free_port()
         self.api = Api(f"http://127.0.0.1:{serving}")
-        self.stack.enter_context(self.shop.service("stream", "--follow"))
+        self.stack.enter_context(self.shop.service("stream", "fraud", "--follow"))
         process = self.stack.enter_context(self.shop.service("serve", "--port", str(serving)))
         self.tell.step("the serving API", lambda: self.api.ready(process))
         self.tell.address("Airflow", f"{settings.address} (user demo, password demo)")
