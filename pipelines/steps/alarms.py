@@ -20,7 +20,8 @@ SUBJECTS = {
     "cannot decide": "cannot decide",
 }
 ADVICE = {
-    "broken data": "Mend the feed. shelflife quarantine list shows the refused rows and why; replay takes them again (--scale amount_cents=0.01 mends a unit), free lets the day train again.",
+    "broken data": "Mend the feed. shelflife quarantine list shows the refused rows and why; replay takes them again "
+    "(--scale amount_cents=0.01 mends a unit), free lets the day train again.",
     "concept change": "Follow the run in Airflow; a release of high risk waits for your approval. To keep things as they are: shelflife rollback {case} --hold",
     "harmless shift": "Nothing needs doing. The matured labels show no harm.",
     "cannot decide": "Look at what is missing; no decision is taken on missing evidence.",

@@ -66,7 +66,9 @@ def test_a_home_that_is_not_there_is_said_not_made(home, capsys, verb):
 
 def test_outside_a_checkout_the_sentence_says_where_to_go(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(HERE)}
-    done = subprocess.run([sys.executable, "-m", "pipelines", "why", "fraud"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines", "why", "fraud"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "inside a checkout" in done.stderr
 

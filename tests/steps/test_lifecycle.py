@@ -22,7 +22,11 @@ CASE = "fraud"
 SMALL = {
     "label": {"within": "5d"},
     "split": {"train": "16d", "valid": "8d", "holdout": "12d"},
-    "train": {"seed": 1, "use": ["dummy", "baseline", "linear", "lightgbm"], "settings": {"lightgbm": {"trees": 40, "leaves": 7}}},
+    "train": {
+        "seed": 1,
+        "use": ["dummy", "baseline", "linear", "lightgbm"],
+        "settings": {"lightgbm": {"trees": 40, "leaves": 7}},
+    },
 }
 
 
@@ -30,7 +34,14 @@ def small_params():
     params = yaml.safe_load((HERE / "params.yaml").read_text())
     params["shop"]["simulate"] = {"start": "2025-01-06", "days": 56, "customers": 2000, "items": 60, "sessions_per_day": 60}
     params[CASE] |= SMALL
-    params[CASE]["gate"] |= {"min_rows": 200, "min_positives": 5, "latency_ms": 1000, "calibration": 0.1, "floor": 0.01, "slice_harm": 2.0}
+    params[CASE]["gate"] |= {
+        "min_rows": 200,
+        "min_positives": 5,
+        "latency_ms": 1000,
+        "calibration": 0.1,
+        "floor": 0.01,
+        "slice_harm": 2.0,
+    }
     return params
 
 
@@ -43,7 +54,11 @@ def shop(tmp_path_factory):
     shutil.copy(HERE / "dvc.yaml", root)
     (root / "params.yaml").write_text(yaml.safe_dump(small_params()))
     (root / ".gitignore").write_text("/data/\n/models/\n/reports/\n.shelflife/\n")
-    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "shop"]):
+    for words in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "shop"],
+    ):
         subprocess.run(["git", *words], cwd=root, check=True)
     for name, value in (("user.name", "t"), ("user.email", "t@localhost")):
         subprocess.run(["git", "config", name, value], cwd=root, check=True)
@@ -72,7 +87,9 @@ def judged(shop):
 def test_the_verdict_passes_and_is_read_off_the_report(judged):
     *_, tree, verdict = judged
     assert verdict.status == "pass", verdict.why()
-    kept = Verdict.from_dict({k: v for k, v in json.loads((tree.reports(CASE) / "verdict.json").read_text()).items() if k != "figures"})
+    kept = Verdict.from_dict(
+        {k: v for k, v in json.loads((tree.reports(CASE) / "verdict.json").read_text()).items() if k != "figures"}
+    )
     assert kept.why() == verdict.why()
     assert (tree.reports(CASE) / "verdict" / "report.html").stat().st_size > 1000
 
@@ -109,7 +126,9 @@ def test_the_gate_refuses_the_dummy(judged):
     from pipelines.evaluation import gate
     from pipelines.steps import released
 
-    dummy, baseline = (evaluate.Judged.of(released.read(tree.models(CASE) / name), rows, usecase, home) for name in ("dummy", "baseline"))
+    dummy, baseline = (
+        evaluate.Judged.of(released.read(tree.models(CASE) / name), rows, usecase, home) for name in ("dummy", "baseline")
+    )
     evidence = evaluate.gather(usecase, rows, dummy, baseline, None, moment)
     judgement = gate.judge(usecase, tree.params.block(CASE).gate, evidence, seed=1)
     assert judgement.verdict("dummy").status == "fail"
@@ -129,7 +148,9 @@ def test_high_risk_waits_for_a_person_and_a_promotion_can_be_told_and_replayed(j
         promote.promote(workspace, home, CASE, "one", "")
     assert home.releases.champion(CASE) is None
     pushed = []
-    monkeypatch.setattr(Runs, "push", lambda self, run: pushed.append(run.run))  # dvc did not run here, so it has nothing to push
+    monkeypatch.setattr(
+        Runs, "push", lambda self, run: pushed.append(run.run)
+    )  # dvc did not run here, so it has nothing to push
     done = promote.promote(workspace, home, CASE, "one", "ada")
     assert pushed == ["one"]
     assert home.releases.champion(CASE).bundle == done["bundle"] == verdict.facts["bundle"]

@@ -29,10 +29,25 @@ def watched(tmp_path_factory):
     params["shop"]["simulate"] = {"start": "2025-01-06", "days": 70, "customers": 1500, "items": 60, "sessions_per_day": 40}
     params["shop"]["mail"]["port"] = 1  # nobody listens: mail waits in the outbox
     params[CASE]["split"] = {"train": "16d", "valid": "8d", "holdout": "12d"}
-    params[CASE]["train"] = {"seed": 1, "use": ["dummy", "baseline", "linear", "lightgbm"], "settings": {"lightgbm": {"trees": 40}}}
-    params[CASE]["gate"] |= {"min_rows": 200, "min_positives": 5, "latency_ms": 1000, "calibration": 0.1, "floor": 0.01, "slice_harm": 2.0}
+    params[CASE]["train"] = {
+        "seed": 1,
+        "use": ["dummy", "baseline", "linear", "lightgbm"],
+        "settings": {"lightgbm": {"trees": 40}},
+    }
+    params[CASE]["gate"] |= {
+        "min_rows": 200,
+        "min_positives": 5,
+        "latency_ms": 1000,
+        "calibration": 0.1,
+        "floor": 0.01,
+        "slice_harm": 2.0,
+    }
     (root / "params.yaml").write_text(yaml.safe_dump(params))
-    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "shop"]):
+    for words in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "shop"],
+    ):
         subprocess.run(["git", *words], cwd=root, check=True)
     workspace = Workspace(root)
     home = open_home(workspace, create=True)
