@@ -18,8 +18,8 @@ from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 QUIET_WEEKS = 1
-MOST_WEEKS = 5
-"""How many weeks the story waits for the drift to be seen, judged and replaced."""
+MOST_FORTNIGHTS = 4
+"""How long the story waits for the drift to be seen, judged and replaced."""
 ASKS = 40
 
 
@@ -130,15 +130,15 @@ class Story:
         self.tell.chapter("Fraud changes its ways")
         champion = self._champion("fraud")
         incidents: tuple[str, ...] = ("--incident", "concept_change:1")
-        for _ in range(MOST_WEEKS):
-            found = self._week(*incidents)
+        for _ in range(MOST_FORTNIGHTS):
+            found = self._days(14, *incidents)
             incidents = ()
             proposals = [p["case"] for p in found["proposals"]]
             expect(set(proposals) <= {"fraud"}, "fraud alone is proposed for retraining", proposals)
             if proposals and self._learn(found["proposals"][0]):
                 break
         else:
-            raise Broken(f"{MOST_WEEKS} weeks after the change no better release of fraud had passed its gate")
+            raise Broken(f"{2 * MOST_FORTNIGHTS} weeks after the change no better release of fraud had passed its gate")
         released = self._champion("fraud")
         expect(released != champion, "a new release answers", released)
         self._answers_with(released)
@@ -180,8 +180,11 @@ class Story:
         return self.flow.run("learn", run)["state"] in ("success", "failed")
 
     def _week(self, *incidents: str) -> dict[str, Any]:
-        """Seven days go by, the shop asks for some of them over HTTP, and the monitor looks."""
-        self.tell.step("seven days go by", lambda: self.shop.say("simulate", "--days", "7", *incidents))
+        return self._days(7, *incidents)
+
+    def _days(self, days: int, *incidents: str) -> dict[str, Any]:
+        """Days go by, the shop asks for some payments over HTTP, and the monitor looks."""
+        self.tell.step(f"{days} days go by", lambda: self.shop.say("simulate", "--days", str(days), *incidents))
         self._ask()
         run = self.flow.trigger("monitor")
         self.tell.step("the monitor looks at every use case", lambda: self.flow.wait("monitor", run, 600))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results.data import ROOT
+from pipelines.core.errors import ShelflifeError
 
 PROJECT = ROOT / "benchmarks" / "peers"
 MODELS = ("AutoETS", "AutoTheta", "CrostonSBA")
@@ -39,7 +40,10 @@ def forecasts(program: Path, units: np.ndarray, origin: int, ahead: int, levels:
         source, target = Path(folder) / "series.parquet", Path(folder) / "forecasts.parquet"
         series(units, origin).to_parquet(source, index=False)
         command = [str(program), str(PROJECT / "forecast.py"), str(source), str(target), str(ahead), ",".join(map(str, levels))]
-        subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"NUMBA_NUM_THREADS": "1"})
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | {"NUMBA_NUM_THREADS": "1"})
+        if done.returncode:
+            why = (done.stderr.strip().splitlines() or ["no word"])[-1]
+            raise ShelflifeError(f"wanted forecasts of {', '.join(MODELS)}, got {why}; make benchmarks/peers/.venv again")
         told = pd.read_parquet(target).sort_values(["ds", "unique_id"])
     return {model: _shaped(told[told["model"] == model], ahead, levels) for model in MODELS}
 

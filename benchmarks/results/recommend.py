@@ -162,9 +162,9 @@ def section(tried: dict[str, Any], best: str, rows: dict[str, Any], asks: int) -
             (
                 "Papers' protocol: every prefix of a test session predicts the next item, full ranking over all items, P@20 "
                 "(`hit_at_20`) and MRR@20; an item that is not among our candidates counts as missed. Paper rows as quoted from "
-                "Wang et al. 2020 (GCE-GNN, SIGIR)."
+                "Wang et al. 2020 (GCE-GNN, SIGIR), not recomputed."
             ),
-            "S-POP is the trivial rule: the items already in the session, most viewed first. It beats every published row, so it is printed too.",
+            "S-POP is the trivial rule: the items already in the session, most viewed first. It beats every paper row of this table.",
             (
                 f"Candidates: the session's items, {ANSWERS.neighbours} nearest by co-visits, {ANSWERS.popular} popular. LambdaMART "
                 f"orders them; to choose it learnt on {TRAINING:,} prefixes of the later 40 % of the first four fifths, each "

@@ -30,7 +30,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def featurize(workspace: Workspace, case: str) -> dict[str, Any]:
-    """Write data/<case>/rows/{train,valid,holdout}.parquet, and for a ranking the index that the holdout is expanded by."""
+    """Write data/<case>/rows/{train,between,valid,holdout}.parquet, and for a ranking the index that the holdout is expanded by.
+
+    `between` is the gap that keeps the choice honest; what was chosen may learn from it afterwards.
+    """
     import pyarrow.parquet as pq
 
     from pipelines.features import batch, split
@@ -43,7 +46,8 @@ def featurize(workspace: Workspace, case: str) -> dict[str, Any]:
     folder = workspace.rows(case)
     folder.mkdir(parents=True, exist_ok=True)
     counts = {}
-    for name, span in parts:
+    between = (parts.train[1], parts.valid[0])
+    for name, span in (*parts, ("between", between)):
         keep = _keeper(usecase, block.split.sample)
         rows = batch.rows(usecase, tables, span, as_of=as_of, index=indexes or None, keep=keep, threads=block.train.threads)
         rows = _labelled(rows)

@@ -65,7 +65,7 @@ def train(workspace: Workspace, case: str) -> dict[str, Any]:
     Writes models/<case>/{trial,bundle,baseline}, reports/<case>/training.json and the plots of the candidates.
     """
     usecase, block = workspace.case(case), workspace.params.block(case)
-    learn, valid = (read(workspace.rows(case), part, workspace.root) for part in ("train", "valid"))
+    learn, between, valid = (read(workspace.rows(case), part, workspace.root) for part in ("train", "between", "valid"))
     weigh, choose = valid.halves()
     for name, rows in (("training", learn), ("earlier validation", weigh), ("later validation", choose)):
         if not len(rows):
@@ -75,7 +75,9 @@ def train(workspace: Workspace, case: str) -> dict[str, Any]:
     course = Course(usecase, block.train, _encoder(usecase, learn))
     fitted = {f.name: f for f in _fit(course, block.train.use, learn, weigh, choose)}
     chosen = _choose(usecase, fitted)
-    final = next(f for f in _fit(course, _with_members(usecase, chosen), learn + weigh, choose, choose) if f.name == chosen)
+    final = next(
+        f for f in _fit(course, _with_members(usecase, chosen), learn + between + weigh, choose, choose) if f.name == chosen
+    )
     roles = {model.role: fitted[model.name] for model in usecase.models if model.name in fitted}
     source = bundle.Source(workspace, case, course.encoder, choose)
     for folder, candidate in (
