@@ -136,7 +136,7 @@ def gather(
         amounts=amounts(usecase, rows), ask=groups(usecase, rows), card=rows.columns.get("card"), ts=rows["ts"],
         latency_ms=challenger.latency_ms, size_mb=challenger.size_mb, parity=challenger.parity,
         champion_latency_ms=champion.latency_ms if champion else None, champion_size_mb=champion.size_mb if champion else None,
-        reasons=("smaller", "faster") if champion else (), looks=moment.looks,
+        looks=moment.looks,
     )  # fmt: skip
 
 
