@@ -17,6 +17,8 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from pipelines.steps.processes import end, start
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -78,23 +80,11 @@ class Shop:
         """A verb that runs for as long as the block lasts; then it and all it started are ended."""
         log = self.home / f"{words[0]}.log"
         with log.open("ab") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "pipelines", *words],
-                cwd=self.root,
-                env=self.env,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = start([sys.executable, "-m", "pipelines", *words], cwd=self.root, env=self.env, output=file)
         try:
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process, patience=20)
 
 
 @dataclass(frozen=True)
