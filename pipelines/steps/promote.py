@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pipelines.store.home import Home
 
 
+ATTEMPTS = 10
+"""How often a promotion looks again when other use cases are promoted in the same moment."""
 SKIPPED = 99
 """The exit status that Airflow takes as "skip": nothing is wrong, and nothing was promoted."""
 
@@ -48,7 +50,7 @@ def promote(workspace: Workspace, home: Home, case: str, run_id: str, by: str) -
     if usecase.risk == "high" and not by:
         raise ShelflifeError(f"{case} is of high risk: wanted a person's approval, got none; say who with --by")
     verdict = judged(tree, moment)
-    epoch, now = home.releases.epoch(), home.clock()()
+    now = home.clock()()
     name = home.releases.add(tree.models(case) / "bundle")
     if moved := _moved(home, moment, name):
         return {"text": moved, "exit": SKIPPED}
@@ -63,22 +65,29 @@ def promote(workspace: Workspace, home: Home, case: str, run_id: str, by: str) -
     decision = record_decision(
         home, tree, moment, verdict, {"action": "promote", "run": run_id, "actor": actor, "release": release.digest}
     )
-    signature = home.keys.sign(canonical(release.to_dict()))
-    after = home.releases.promote(
-        release,
-        signature,
-        expected_epoch=epoch,
-        at=now,
-        actor=actor,
-        probe=probe,
-        verdict=verdict.to_dict(),
-        mail=_mail(case, verdict, actor),
-    )
+    mail = _mail(case, verdict, actor)
+    after = _enthrone(home, release, {"at": now, "actor": actor, "probe": probe, "verdict": verdict.to_dict(), "mail": mail})
     home.outbox.deliver(workspace.params.shop.mail, now)
     tag = runs.tag(found, name)
     runs.push(found)
     text = f"{case}: {name[:12]} answers since {iso(now)} (epoch {after}, {tag})"
     return {"text": text, "bundle": name, "release": release.digest, "epoch": after, "tag": tag, "decision": decision}
+
+
+def _enthrone(home: Home, release: Release, words: dict[str, Any]) -> int:
+    """Promote the signed release; the new epoch. When another use case changed in the same moment, look again and retry.
+
+    Raises ShelflifeError when the release itself is refused.
+    """
+    signature = home.keys.sign(canonical(release.to_dict()))
+    for _ in range(ATTEMPTS - 1):
+        epoch = home.releases.epoch()
+        try:
+            return home.releases.promote(release, signature, expected_epoch=epoch, **words)
+        except ShelflifeError:
+            if home.releases.epoch() == epoch:
+                raise
+    return home.releases.promote(release, signature, expected_epoch=home.releases.epoch(), **words)
 
 
 def _moved(home: Home, moment: Moment, name: str) -> str:
