@@ -151,9 +151,13 @@ def test_high_risk_waits_for_a_person_and_a_promotion_can_be_told_and_replayed(j
     monkeypatch.setattr(
         Runs, "push", lambda self, run: pushed.append(run.run)
     )  # dvc did not run here, so it has nothing to push
+    epoch = home.releases.epoch
+    outdated = iter([epoch() + 1])
+    monkeypatch.setattr(home.releases, "epoch", lambda: next(outdated, None) or epoch())  # another use case changes meanwhile
     done = promote.promote(workspace, home, CASE, "one", "ada")
     assert pushed == ["one"]
     assert home.releases.champion(CASE).bundle == done["bundle"] == verdict.facts["bundle"]
+    assert promote.promote(workspace, home, CASE, "one", "ada")["exit"] == promote.SKIPPED, "promoting twice is promoting once"
     told = why.why(home, CASE)["text"]
     assert "promote by ada" in told
     assert replay.replay(workspace, home, done["decision"][:12])["same"] is True
