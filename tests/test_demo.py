@@ -19,7 +19,7 @@ def test_the_story_happens_as_told_and_leaves_nothing_running(tmp_path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert "fraud: data broken" in done.stdout
     assert "fraud: model drifting" in done.stdout
-    assert "saved in the week after" in done.stdout
+    assert "in the week after" in done.stdout
     left = [path for path in Path("/proc").glob("[0-9]*/environ") if str(tmp_path).encode() in _read(path)]
     assert left == []
 
