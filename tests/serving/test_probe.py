@@ -15,11 +15,13 @@ def probing(name, files=FILES):
 
 
 def test_a_good_bundle_answers_in_a_process_of_its_own():
+    ours = np.ones(80_000_000)  # 640 MB of ours are none of the probe's
     found = probing("good")
+    assert ours[0] == 1
     assert found["ok"], found
     assert found["bundle"] == MADE.digest
     assert 0 < found["p50_ms"] <= found["p99_ms"]
-    assert 10 < found["rss_mb"] < 1000
+    assert 10 < found["rss_mb"] < 600
     assert found["why"] == ""
     assert {"umask", "cpu", "core", "fsize", "nofile"} <= set(found["limits"])
 
