@@ -97,11 +97,11 @@ class Story:
 
     def quiet_week(self, week: int) -> None:
         self.tell.chapter(f"An ordinary week ({week})")
-        before = len(self.mails.mails)
+        before = len(self._alarms())
         found = self._week()
         expect(not found["proposals"], "an ordinary week proposes no retraining", found)
         expect(all(look["kind"] in ("quiet", "harmless shift") for look in found["looks"]), "an ordinary week is quiet", found)
-        expect(len(self.mails.mails) == before, "an ordinary week sends no alarm", self.mails.subjects[before:])
+        expect(len(self._alarms()) == before, "an ordinary week sends no alarm", self._alarms()[before:])
         self.tell.say("quiet: no alarm, no retraining, the champions keep answering")
         self.lines.append((f"ordinary week {week}: nothing done", "0.00, as it should be"))
 
@@ -210,6 +210,10 @@ class Story:
         found = self.mails.about(case, words)
         expect(bool(found), f"a mail about {case} says '{words}'", self.mails.subjects)
         return found[-1]
+
+    def _alarms(self) -> list[str]:
+        """Mails that call somebody; that of a promotion, which may come late, does not."""
+        return [subject for subject in self.mails.subjects if "promoted" not in subject]
 
     def _champion(self, case: str) -> str:
         champion = open_home(self.workspace).releases.champion(case)
