@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +54,9 @@ class Home:
         home = Home(where() if path is None else Path(path).absolute())
         found = home.version()
         if found is None:
-            home._create(create)
+            with home._alone(create):
+                if home.version() is None:
+                    home._create(create)
         elif found > VERSION:
             raise ShelflifeError(
                 f"{home.path}: wanted a home of version {VERSION} or older, got {found}; use the newer Shelflife that wrote it"
@@ -147,6 +152,17 @@ class Home:
         if not text.strip().isdigit():
             raise ShelflifeError(f"{self.path / 'version'}: wanted a number, got {ascii(text)[:20]}; restore a backup")
         return int(text)
+
+    @contextmanager
+    def _alone(self, create: bool) -> Iterator[None]:
+        """One process at a time makes a home; the lock lies beside it and goes with the process that holds it."""
+        if not create:
+            yield
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _create(self, create: bool) -> None:
         """A new home; a creation that was interrupted is continued."""
