@@ -21,13 +21,12 @@ from starlette.routing import Route
 from pipelines.core.errors import ShelflifeError
 from pipelines.serving import console, openapi
 from pipelines.serving.http import Guard, body_of, refusal, reply
+from pipelines.serving.openapi import Declared
 from pipelines.serving.schema import Asks, Refused
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from pipelines.core.contract import Contract
-    from pipelines.core.decision import Answers
     from pipelines.core.protocols import Clock
     from pipelines.serving.events import Intake
     from pipelines.serving.loaded import Answered
@@ -46,15 +45,6 @@ RECENT = 300
 """Answers per use case that the console's picture shows."""
 
 Endpoint = Callable[["Request"], Awaitable[Response]]
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What a use case says of itself: the page's question, which event asks, what is answered."""
-
-    question: str
-    asks: Contract
-    answers: Answers
 
 
 @dataclass
@@ -189,8 +179,18 @@ class Service:
         return Declared(told.question, loaded.contract, loaded.answers) if loaded else told
 
     async def show(self, _: Request) -> Response:
-        page = await asyncio.to_thread(console.page, self)
+        page = await asyncio.to_thread(lambda: console.page(self.clock(), map(self._shown, self.declared)))
         return HTMLResponse(page, headers={"Content-Security-Policy": console.POLICY})
+
+    def _shown(self, case: str) -> console.Shown:
+        champion, _ = self.champions.serving.get(case, (None, None))
+        away = (*self.champions.troubles(case), *self.predictions.troubles)
+        try:
+            story = self.story(case)
+        except Exception:  # the page must say so when the state is away, not fall with it
+            story, away = {}, tuple(dict.fromkeys((*away, "state")))
+        question, newer, recent = self.declared[case].question, self.champions.why(case), tuple(self.recent[case])
+        return console.Shown(case, question, champion, away, newer, story, recent)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:

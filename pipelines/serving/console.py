@@ -13,7 +13,7 @@ from pipelines.core.clock import iso
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pipelines.serving.app import Service
+    from pipelines.serving.champion import Champion
 
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}"
@@ -43,23 +43,29 @@ class Seen:
     release: str
 
 
-def page(service: Service) -> str:
-    """The page. All that comes from outside is escaped."""
-    cases = "".join(_case(service, case) for case in service.declared)
+@dataclass(frozen=True)
+class Shown:
+    """What the page tells of one use case; `newer` says why a newer release does not load, `story` is the registry's."""
+
+    case: str
+    question: str
+    champion: Champion | None
+    away: tuple[str, ...]
+    newer: str
+    story: Mapping[str, Any]
+    recent: Sequence[Seen]
+
+
+def page(now: int, cases: Iterable[Shown]) -> str:
+    """The page as of `now` (microseconds UTC). All that comes from outside is escaped."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Shelflife</title><style>{STYLE}</style></head>'
-        f"<body><h1>Shelflife: what answers now</h1><p>{escape(iso(service.clock()))}</p>{cases}</body></html>"
+        f"<body><h1>Shelflife: what answers now</h1><p>{escape(iso(now))}</p>{''.join(map(_case, cases))}</body></html>"
     )
 
 
-def _case(service: Service, case: str) -> str:
-    told = service.declared[case]
-    champion, _ = service.champions.serving.get(case, (None, None))
-    away = (*service.champions.troubles(case), *service.predictions.troubles)
-    try:
-        story = service.story(case)
-    except Exception:  # the page must say so when the state is away, not fall with it
-        story, away = {}, tuple(dict.fromkeys((*away, "state")))
+def _case(told: Shown) -> str:
+    champion, away, story = told.champion, told.away, told.story
     facts: dict[str, str] = {"answers now": "no release yet" if champion is None else f"release {champion.release}"}
     if champion is not None:
         facts |= {
@@ -70,12 +76,11 @@ def _case(service: Service, case: str) -> str:
         }
     facts |= {name: str(value) for name, value in story.get("facts", {}).items()}
     facts["state"] = f"degraded: {', '.join(away)} away" if away else "all well"
-    if newer := service.champions.why(case):
-        facts["a newer release"] = f"does not load: {newer}"
-    recent = list(service.recent[case])
+    if told.newer:
+        facts["a newer release"] = f"does not load: {told.newer}"
     return (
-        f'<section id="{escape(case)}"><h2>{escape(case)}</h2><p>{escape(told.question)}</p>{_facts(facts, away=bool(away))}'
-        f"{_why(story.get('why'))}{_decisions(story.get('decisions', ()))}{_picture(recent)}</section>"
+        f'<section id="{escape(told.case)}"><h2>{escape(told.case)}</h2><p>{escape(told.question)}</p>{_facts(facts, away=bool(away))}'
+        f"{_why(story.get('why'))}{_decisions(story.get('decisions', ()))}{_picture(told.recent)}</section>"
     )
 
 

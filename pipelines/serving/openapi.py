@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +15,8 @@ from pipelines.serving.schema import BATCH, Asks
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipelines.serving.app import Declared
+    from pipelines.core.contract import Contract
+    from pipelines.core.decision import Answers
 
 RULES = (
     f"JSON in UTF-8 only, at most {BODY} bytes and {BATCH} rows a request. Unknown fields, wrong types and values out of bounds "
@@ -29,6 +31,15 @@ REFUSALS = {
     "415": "not application/json", "421": "another host's name", "422": "not what the contract says",
     "503": "no release yet, too many requests, or nothing to answer from; Retry-After says when to come again",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a use case says of itself: the page's question, which event asks, what is answered."""
+
+    question: str
+    asks: Contract
+    answers: Answers
 
 
 def describe(cases: Mapping[str, Declared]) -> dict[str, Any]:

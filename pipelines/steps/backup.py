@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def save(home: Home, target: Path) -> dict[str, Any]:
     """Write and verify the archive."""
-    from pipelines.store.maintenance import backup
+    from pipelines.store.backup import backup
 
     archive = backup(home, target)
     text = f"{archive.path}: {archive.files:,} files, {archive.bytes / 1e6:,.1f} MB, verified. It holds the signing key: keep it private."

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def clean(home: Home, now: int, keep: timedelta) -> dict[str, Any]:
     """Prune what is older than `keep` at `now` (microseconds UTC)."""
-    from pipelines.store.maintenance import prune
+    from pipelines.store.retention import prune
 
     gone = prune(home, now, keep)
     text = (

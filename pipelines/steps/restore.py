@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def bring_back(archive: Path, path: Path) -> dict[str, Any]:
     """Restore the archive and say what answers now."""
-    from pipelines.store.maintenance import restore
+    from pipelines.store.backup import restore
 
     home = restore(archive, path)
     champions = {case: champion.bundle for case, champion in home.releases.champions().items()}

@@ -76,9 +76,10 @@ def serve(
 
 def service(workspace: Workspace, home: Home, *, private: bool = True, hosts: tuple[str, ...] = ()) -> Service:
     """The API of a home, its rooms wired together."""
-    from pipelines.serving.app import Declared, Service
+    from pipelines.serving.app import Service
     from pipelines.serving.events import Intake
     from pipelines.serving.loaded import Parts
+    from pipelines.serving.openapi import Declared
     from pipelines.serving.predictions import Predictions
     from pipelines.serving.steady import SteadyClock
     from pipelines.serving.swap import Champions

@@ -13,6 +13,7 @@ from pathlib import Path
 from pipelines.core.digest import canonical, digest
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import FILES, Bundle
+from pipelines.store.durable import discard, make_folder, place_folder
 
 MANIFEST = "manifest.json"
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -26,6 +27,41 @@ class BundleFiles:
 
     manifest: Bundle
     files: Mapping[str, bytes]
+
+
+class Bundles:
+    """The bundles of one home, each in a folder that its digest names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def add(self, folder: Path) -> str:
+        """Take an immutable copy of the bundle in a folder; its digest. A copy that was damaged since is replaced."""
+        bundle = pack(folder)
+        name = bundle.manifest.digest
+        target = make_folder(self.folder) / name
+        if target.exists() or target.is_symlink():
+            if self._problem(name) is None:
+                return name
+            discard(target)
+        try:
+            place_folder(target, stored(bundle))
+        except OSError:
+            # Somebody else may have added the very same bundle in this moment.
+            if self._problem(name) is not None:
+                raise
+        return name
+
+    def read(self, bundle: str) -> BundleFiles:
+        """The bundle's verified bytes. Raises ShelflifeError unless the folder is exactly what the digest names."""
+        return load(self.folder / bundle, bundle)
+
+    def _problem(self, bundle: str) -> str | None:
+        try:
+            self.read(bundle)
+        except ShelflifeError as error:
+            return str(error)
+        return None
 
 
 def load(folder: Path, expected: str) -> BundleFiles:

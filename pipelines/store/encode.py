@@ -14,7 +14,8 @@ from pipelines.core.errors import ShelflifeError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipelines.store.log import Row
+Row = tuple[str, str, int, int, bytes, bytes]
+"""kind, id, ts, arrived, digest, body: the body as canonical JSON without nulls."""
 
 
 def merged(tables: Iterable[tuple[str, pa.Table]]) -> list[Row]:

@@ -12,6 +12,7 @@ from pipelines.core.clock import iso
 from pipelines.core.digest import canonical
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.event import Event
+from pipelines.store.encode import Row, merged
 from pipelines.store.failpoint import failpoint
 from pipelines.store.sqlite import Connections, immediate
 
@@ -26,9 +27,6 @@ SCHEMA = (
 )
 INSERT = "INSERT OR IGNORE INTO events (kind, id, ts, arrived, digest, body) VALUES (?, ?, ?, ?, ?, ?)"
 SELECT = 'SELECT "offset", kind, id, ts, arrived, digest, body FROM events'
-
-Row = tuple[str, str, int, int, bytes, bytes]
-"""kind, id, ts, arrived, digest, body: the body as canonical JSON without nulls."""
 
 Stored = tuple[int, str, str, int, int, bytes, bytes]
 """A row with its offset before it."""
@@ -70,8 +68,6 @@ class SqliteLog:
         A table has `id`, `ts`, `arrived` and the body's fields; `offset` is ignored, a null field is left out of the body.
         Raises ShelflifeError when a new event's `arrived` lies before the last one in the log: feeds must be merged by time.
         """
-        from pipelines.store.encode import merged
-
         rows = merged(tables)
         with immediate(self._connections.get()) as connection:
             before = connection.total_changes

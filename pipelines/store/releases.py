@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,14 @@ from pipelines.core.digest import canonical, digest
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Release
 from pipelines.core.verdict import Verdict
-from pipelines.store import bundles, ledger
-from pipelines.store.bundles import BundleFiles
-from pipelines.store.durable import discard, make_folder, place_folder
+from pipelines.store import ledger
+from pipelines.store.bundles import BundleFiles, Bundles
 from pipelines.store.failpoint import failpoint
 from pipelines.store.keys import Keys
+from pipelines.store.notices import Mailing, sentences, subject
 from pipelines.store.outbox import Outbox
 from pipelines.store.reigns import CHAIN, Champion, Change, Hold, champion_of, changes, hold_of, looks_at, named, reign_before
 from pipelines.store.state import CHAMPIONS, ENVELOPES, HOLDS, LOOKS, State, put
-
-
-@dataclass(frozen=True)
-class Mailing:
-    """What a mail about a change says besides its subject, which is fixed; `html` is already escaped."""
-
-    text: str
-    html: str | None = None
 
 
 class Releases:
@@ -39,33 +30,18 @@ class Releases:
     """
 
     def __init__(self, folder: Path, state: State, keys: Keys, outbox: Outbox) -> None:
-        self.folder = folder
+        self.bundles = Bundles(folder)
         self.state = state
         self.keys = keys
         self.outbox = outbox
 
     def add(self, folder: Path) -> str:
         """Take an immutable copy of the bundle in a folder; its digest. A copy that was damaged since is replaced."""
-        bundle = bundles.pack(folder)
-        name = bundle.manifest.digest
-        target = make_folder(self.folder) / name
-        if target.exists() or target.is_symlink():
-            if self._problem(name) is None:
-                return name
-            discard(target)
-        try:
-            place_folder(target, bundles.stored(bundle))
-        except OSError:
-            # Somebody else may have added the very same bundle in this moment.
-            if self._problem(name) is not None:
-                raise
-        return name
+        return self.bundles.add(folder)
 
     def read(self, bundle: str) -> BundleFiles:
         """The bundle's verified bytes. Raises ShelflifeError unless the folder is exactly what the digest names."""
-        if not bundles.DIGEST.fullmatch(bundle):
-            raise ShelflifeError(f"wanted a bundle's digest (64 hex digits), got {ascii(bundle)[:70]}")
-        return bundles.load(self.folder / bundle, bundle)
+        return self.bundles.read(bundle)
 
     def promote(
         self, release: Release, signature: Mapping[str, str], *, expected_epoch: int, at: int, actor: str, probe: Mapping[str, Any],
@@ -135,7 +111,7 @@ class Releases:
             self.read(now.previous)
             failpoint("rollback.checked")
             # What retention has removed is no way back any more: better to say so now than when it is needed.
-            further = before.previous if before.previous and (self.folder / before.previous).exists() else None
+            further = before.previous if before.previous and (self.bundles.folder / before.previous).exists() else None
             change = Change(epoch + 1, case, "rollback", at, actor, reason, now.previous, before.release, further)
             self._enthrone(connection, change)
             self._mail(connection, change, mail)
@@ -243,13 +219,6 @@ class Releases:
             connection.execute(LOOKS.insert().values(**key, at=at, before=before))
         return before
 
-    def _problem(self, bundle: str) -> str | None:
-        try:
-            self.read(bundle)
-        except ShelflifeError as error:
-            return str(error)
-        return None
-
     def _check_word(self, release: Release, probe: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> None:
         """The probe and the verdict must be about this very bundle, and good."""
         named(release.usecase)
@@ -316,23 +285,8 @@ class Releases:
         assert seq == change.epoch, "the write lock is held since the epoch was read"
 
     def _mail(self, connection: Connection, change: Change, mail: Mailing | None) -> None:
-        subject = f"[shelflife] {change.case}: {_DONE[change.action]}" + (f" {change.bundle[:12]}" if change.bundle else "")
-        mailing = mail or Mailing(_sentences(change))
-        self.outbox.queue(
-            connection, key=f"release/{change.epoch}", subject=subject, text=mailing.text, html=mailing.html, at=change.at
-        )
-
-
-_DONE = {"promote": "promoted", "rollback": "rolled back to", "hold": "held", "unhold": "no longer held"}
-
-
-def _sentences(change: Change) -> str:
-    parts = [f"{change.case}: {_DONE[change.action]} {change.bundle or ''}".strip() + "."]
-    parts.append(f"By {change.actor}, epoch {change.epoch}." + (f" Reason: {change.reason}" if change.reason else ""))
-    if change.previous:
-        parts.append(f"Before it: {change.previous}; shelflife rollback {change.case} brings that one back.")
-    parts.append(f"Why: shelflife why {change.case}")
-    return "\n".join(parts)
+        said, key = mail or Mailing(sentences(change)), f"release/{change.epoch}"
+        self.outbox.queue(connection, key=key, subject=subject(change), text=said.text, html=said.html, at=change.at)
 
 
 def _text(value: Mapping[str, Any]) -> str:

@@ -15,10 +15,11 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.core.feature import features
 from pipelines.core.release import Bundle
 from pipelines.serving import golden
-from pipelines.serving.app import Declared, Service
+from pipelines.serving.app import Service
 from pipelines.serving.champion import Champion
 from pipelines.serving.events import Intake
 from pipelines.serving.loaded import Parts
+from pipelines.serving.openapi import Declared
 from pipelines.serving.predictions import Predictions
 from pipelines.serving.scorer import OnnxScorer
 from pipelines.serving.swap import Champions

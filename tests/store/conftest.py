@@ -4,10 +4,12 @@ import os
 import shutil
 import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from pipelines.shop.contracts import CONTRACTS
 from pipelines.store.home import Home
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -43,3 +45,19 @@ def home(tmp_path, empty_home):
     opened = Home.open(tmp_path / "home")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def full(home, tmp_path):
+    """A home with something of everything."""
+    from goods import DAY, NOW, ship, view
+
+    for number in range(2):
+        ship(home, tmp_path, number)
+    home.log.append([view(1), view(2)], arrived=NOW)
+    home.log.append([view(3)], arrived=NOW + DAY)
+    home.landing.land(home.log, {"view_item": CONTRACTS["view_item"]}, until=NOW + DAY)
+    home.quarantine.put(view(9, item=None), ["item"], NOW)
+    home.decisions.record("gate", "fraud", NOW, {"status": "pass"}, {"report.json": b"{}"})
+    home.runs.lease("fraud", "r1", NOW, timedelta(hours=1))
+    return home

@@ -15,9 +15,10 @@ import pipelines.store
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.params import Mail
 from pipelines.shop.contracts import CONTRACTS
+from pipelines.store.backup import backup, restore
 from pipelines.store.failpoint import VARIABLE, failpoint
 from pipelines.store.home import Home
-from pipelines.store.maintenance import backup, prune, restore
+from pipelines.store.retention import prune
 
 KINDS = {kind: CONTRACTS[kind] for kind in ("view_item", "add_to_cart")}
 SOURCES = Path(pipelines.store.__file__).parent.glob("*.py")

@@ -14,13 +14,13 @@ from hypothesis.strategies import integers, sampled_from
 
 import pipelines.store.bundles
 import pipelines.store.keys
-import pipelines.store.maintenance
 import pipelines.store.releases
+import pipelines.store.retention
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.event import Event
 from pipelines.store.failpoint import VARIABLE
 from pipelines.store.home import Home
-from pipelines.store.maintenance import prune
+from pipelines.store.retention import prune
 
 CRASHES = [None, None, None, "promote.checked", "promote.written", "promote.mailed", "promote.committed"]
 BACK = [None, None, None, "rollback.checked", "rollback.written", "rollback.committed"]
@@ -229,7 +229,7 @@ MUTANTS = {
     "hold is ignored": (pipelines.store.releases, "hold_of", lambda *_: None),
     "no mail": (pipelines.store.releases.Releases, "_mail", lambda *_: None),
     "bytes are not checked": (pipelines.store.bundles, "_matched", pipelines.store.bundles.BundleFiles),
-    "the one before is pruned": (pipelines.store.maintenance, "_way_back", _forgetful),
+    "the one before is pruned": (pipelines.store.retention, "_way_back", _forgetful),
     "the ledger is not written": (pipelines.store.releases.Releases, "_append", lambda *_: None),
 }
 
