@@ -20,6 +20,7 @@ from pipelines.steps.workspace import Workspace
 from pipelines.store.home import Home
 
 HERE = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).parent))  # the small shop lies beside its tests
 START = instant("2025-05-10")
 NOW = instant("2025-05-26")
 

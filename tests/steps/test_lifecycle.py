@@ -2,86 +2,35 @@
 
 import json
 import shutil
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import yaml
+import small_shop
 
 from pipelines.core.clock import days, micros
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.verdict import Verdict
 from pipelines.steps import evaluate, featurize, ingest, learn, promote, replay, simulate, train, validate, why
 from pipelines.steps.runs import Runs
-from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
-HERE = Path(__file__).resolve().parents[2]
 CASE = "fraud"
-SMALL = {
-    "label": {"within": "5d"},
-    "split": {"train": "16d", "valid": "8d", "holdout": "12d"},
-    "train": {
-        "seed": 1,
-        "use": ["dummy", "baseline", "linear", "lightgbm"],
-        "settings": {"lightgbm": {"trees": 40, "leaves": 7}},
-    },
-}
-
-
-def small_params():
-    params = yaml.safe_load((HERE / "params.yaml").read_text())
-    params["shop"]["simulate"] = {"start": "2025-01-06", "days": 56, "customers": 2000, "items": 60, "sessions_per_day": 60}
-    params[CASE] |= SMALL
-    params[CASE]["gate"] |= {
-        "min_rows": 200,
-        "min_positives": 5,
-        "latency_ms": 1000,
-        "calibration": 0.1,
-        "floor": 0.01,
-        "slice_harm": 2.0,
-    }
-    return params
+SHOP = {"days": 56, "customers": 2000, "items": 60, "sessions_per_day": 60}
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """A git checkout with a small shop's history and one learn run of fraud, judged on its opened holdout."""
-    root = tmp_path_factory.mktemp("shop")
-    for name in ("pipelines", "great_expectations", ".dvc"):
-        shutil.copytree(HERE / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local"))
-    shutil.copy(HERE / "dvc.yaml", root)
-    (root / "params.yaml").write_text(yaml.safe_dump(small_params()))
-    (root / ".gitignore").write_text("/data/\n/models/\n/reports/\n.shelflife/\n")
-    for words in (
-        ["init", "-q"],
-        ["add", "-A"],
-        ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "shop"],
-    ):
-        subprocess.run(["git", *words], cwd=root, check=True)
-    for name, value in (("user.name", "t"), ("user.email", "t@localhost")):
-        subprocess.run(["git", "config", name, value], cwd=root, check=True)
-    workspace = Workspace(root)
-    home = open_home(workspace, create=True)
-    home.keys.make()
+    """A small shop's history."""
+    workspace, home = small_shop.checkout(tmp_path_factory.mktemp("shop"), small_shop.params(SHOP, {CASE: small_shop.FRAUD}))
     simulate.live(workspace, home, 56)
     return workspace, home
 
 
 @pytest.fixture(scope="module")
 def judged(shop):
+    """One learn run of fraud, judged on its opened holdout."""
     workspace, home = shop
-    runs = Runs(workspace.root, home.path)
-    opened = learn.open_run(workspace, home, runs, CASE, "one")
-    tree = Workspace(Path(opened["worktree"]))
-    ingest.snapshot(tree, home, CASE)
-    assert validate.look(tree, CASE).status == "pass"
-    featurize.featurize(tree, CASE)
-    train.train(tree, CASE)
-    verdict = evaluate.evaluate(tree, home, CASE)
-    (tree.root / "dvc.lock").write_text("schema: '2.0'\n")
-    return workspace, home, runs, tree, verdict
+    return workspace, home, Runs(workspace.root, home.path), *small_shop.learnt(workspace, home, CASE)
 
 
 def test_the_verdict_passes_and_is_read_off_the_report(judged):
@@ -98,7 +47,7 @@ def test_the_stages_write_what_data_scientists_plot(judged):
     *_, tree, _ = judged
     training = json.loads((tree.reports(CASE) / "training.json").read_text())
     assert training["chosen"] in ("linear", "lightgbm")
-    assert set(training["validation"]) == set(SMALL["train"]["use"])
+    assert set(training["validation"]) == set(small_shop.FRAUD["train"]["use"])
     for name in ("learning", "importance", "precision_recall", "calibration"):
         assert len((tree.reports(CASE) / "plots" / f"{name}.csv").read_text().splitlines()) > 1
 

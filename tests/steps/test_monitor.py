@@ -1,76 +1,23 @@
 """The watch over a released use case: quiet weeks stay quiet, a broken feed is held and never trained on."""
 
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
-import yaml
+import small_shop
 
 from pipelines.core.clock import iso
 from pipelines.shop.incidents import Incident
-from pipelines.steps import alarms, evaluate, featurize, ingest, learn, monitor, promote, simulate, train, validate
-from pipelines.steps.runs import Runs
-from pipelines.steps.state import open_home
-from pipelines.steps.workspace import Workspace
+from pipelines.steps import alarms, monitor, simulate
 
-HERE = Path(__file__).resolve().parents[2]
 CASE = "fraud"
+SHOP = {"days": 70, "customers": 1500, "items": 60, "sessions_per_day": 40}
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
-    """A small shop whose fraud model answers; three weeks have gone by, the last of which had a day with amounts in the wrong unit."""
-    root = tmp_path_factory.mktemp("watched")
-    for name in ("pipelines", "great_expectations", ".dvc"):
-        shutil.copytree(HERE / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local"))
-    shutil.copy(HERE / "dvc.yaml", root)
-    params = yaml.safe_load((HERE / "params.yaml").read_text())
-    params["shop"]["simulate"] = {"start": "2025-01-06", "days": 70, "customers": 1500, "items": 60, "sessions_per_day": 40}
-    params["shop"]["mail"]["port"] = 1  # nobody listens: mail waits in the outbox
-    params[CASE]["split"] = {"train": "16d", "valid": "8d", "holdout": "12d"}
-    params[CASE]["train"] = {
-        "seed": 1,
-        "use": ["dummy", "baseline", "linear", "lightgbm"],
-        "settings": {"lightgbm": {"trees": 40}},
-    }
-    params[CASE]["gate"] |= {
-        "min_rows": 200,
-        "min_positives": 5,
-        "latency_ms": 1000,
-        "calibration": 0.1,
-        "floor": 0.01,
-        "slice_harm": 2.0,
-    }
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
-    for words in (
-        ["init", "-q"],
-        ["add", "-A"],
-        ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "shop"],
-    ):
-        subprocess.run(["git", *words], cwd=root, check=True)
-    workspace = Workspace(root)
-    home = open_home(workspace, create=True)
-    home.keys.make()
+    """A small shop whose fraud model answers."""
+    workspace, home = small_shop.checkout(tmp_path_factory.mktemp("watched"), small_shop.params(SHOP, {CASE: small_shop.FRAUD}))
     simulate.live(workspace, home, 63)
-    release(workspace, home)
+    small_shop.released(workspace, home, CASE)
     return workspace, home
-
-
-def release(workspace, home):
-    runs = Runs(workspace.root, home.path)
-    tree = Workspace(Path(learn.open_run(workspace, home, runs, CASE, "one")["worktree"]))
-    ingest.snapshot(tree, home, CASE)
-    validate.look(tree, CASE)
-    featurize.featurize(tree, CASE)
-    train.train(tree, CASE)
-    assert evaluate.evaluate(tree, home, CASE).status == "pass"
-    (tree.root / "dvc.lock").write_text("schema: '2.0'\n")
-    learn.record(workspace, home, runs, CASE, "one")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Runs, "push", lambda self, run: None)  # dvc did not run here, so it has nothing to push
-        promote.promote(workspace, home, CASE, "one", "ada")
-    learn.close(workspace, home, runs, learn.Key.parse(CASE), "one", "promoted")
 
 
 def test_a_quiet_week_then_a_broken_feed(watched):
