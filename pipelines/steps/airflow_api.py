@@ -22,6 +22,10 @@ SETTLED = timedelta(seconds=3)
 """How much later than a task's parking the scheduler must have looked around to have seen it."""
 
 
+class Unanswered(ShelflifeError):
+    """Airflow did not answer at all: it is down, or too busy to answer in time."""
+
+
 class AirflowApi:
     """One user's view of an Airflow. `address` is like http://127.0.0.1:8080. Every call raises ShelflifeError where Airflow says no."""
 
@@ -162,13 +166,22 @@ class AirflowApi:
         )
 
     def until(self, look: Callable[[], Any], timeout: float, wanted: Callable[[], str], pause: float = 0.5) -> Any:
-        """Look until there is something to see; it. Raises ShelflifeError, saying what was wanted, after `timeout` seconds."""
+        """Look until there is something to see; it. Raises ShelflifeError, saying what was wanted, after `timeout` seconds.
+
+        A server that is too busy to answer is asked again: waiting is for what takes long.
+        """
         deadline = time.monotonic() + timeout
-        while not (found := look()):
-            if time.monotonic() > deadline:
+        while True:
+            late = time.monotonic() > deadline
+            try:
+                if found := look():
+                    return found
+            except Unanswered:
+                if late:
+                    raise
+            if late:
                 raise ShelflifeError(f"waited {timeout:g} s in vain until {wanted()}")
             time.sleep(pause)
-        return found
 
     def _beat(self) -> datetime:
         """When the scheduler last looked around, by its own clock."""
@@ -190,7 +203,7 @@ class AirflowApi:
         except HTTPError as error:
             raise ShelflifeError(f"Airflow said {error.code} {_reason(error)} to {method} {path}") from None
         except (URLError, OSError) as error:
-            raise ShelflifeError(
+            raise Unanswered(
                 f"Airflow does not answer at {self.address} ({getattr(error, 'reason', error)}); is it up? shelflife airflow"
             ) from None
         return json.loads(text) if text else None
