@@ -2,7 +2,7 @@
 
 What gives them away, so that a use case can be declared on it: payments at a till that had chargebacks and are dear;
 several payments of one card within hours, from abroad, in the web shop; a middling amount on a tablet or phone in the small
-hours. After a concept change: small amounts from a desktop at lunchtime in two countries; a drip of very small payments.
+hours. After a concept change: middling amounts from a desktop at lunchtime in two countries; a drip of very small payments.
 One in ten looks like any other payment: nobody can find those.
 """
 
@@ -102,7 +102,7 @@ def _hidden(world: World, day: int, shelf: Shelf, mean: float) -> Orders:
 
 
 def _lunch(world: World, day: int, shelf: Shelf, mean: float) -> Orders:
-    """The new way: small amounts from a desktop at lunchtime, in two countries."""
+    """The new way: middling amounts from a desktop at lunchtime, in two countries."""
     random = world.random("fraud", day, AT_LUNCH)
     n = random.poisson(mean)
     rows = _rows(world, random, n, AT_LUNCH)
@@ -112,7 +112,7 @@ def _lunch(world: World, day: int, shelf: Shelf, mean: float) -> Orders:
         "device": np.full(n, DESKTOP),
         "country": where[random.integers(0, 2, n)],
     }
-    return single(random, shelf, rows, random.uniform(1_400, 3_400, n))
+    return single(random, shelf, rows, random.uniform(4_000, 11_000, n))
 
 
 def _drip(world: World, day: int, shelf: Shelf, mean: float) -> Orders:
