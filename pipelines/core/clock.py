@@ -81,3 +81,11 @@ def spell(duration: timedelta) -> str:
         if duration and not duration % unit:
             return f"{duration // unit}{name}"
     return f"{duration.total_seconds():g}s"
+
+
+def words(duration: timedelta) -> str:
+    """The duration as people say it: 5 minutes, 1 hour, 7 days."""
+    for unit, name in ((timedelta(days=1), "day"), (timedelta(hours=1), "hour"), (timedelta(minutes=1), "minute")):
+        if duration and not duration % unit:
+            return f"{duration // unit} {name}{'s' if duration // unit != 1 else ''}"
+    return f"{duration.total_seconds():g} seconds"

@@ -6,16 +6,41 @@ engines that must agree to the last cell (features/batch.py, features/stream.py 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from pipelines.core.clock import EVER, days, hours, micros, minutes, spell
+from pipelines.core.aggregation import (
+    TEXTS,
+    Aggregation,
+    Count,
+    Distinct,
+    First,
+    Last,
+    Max,
+    Mean,
+    Min,
+    Rate,
+    Ratio,
+    Since,
+    Std,
+    Sum,
+    Top,
+    Until,
+)
+from pipelines.core.clock import EVER, days, hours, micros, minutes, spell, words
 from pipelines.core.contract import SQL_KEYWORDS
 from pipelines.core.digest import digest
 from pipelines.core.expression import Expression, trace
+from pipelines.core.filter import EVERY, Filter, equal, field
+
+__all__ = [
+    "EVERY", "TEXTS", "TILES", "Aggregation", "Count", "Counted", "Derived", "Distinct", "FeatureSet", "Filter", "First", "Label",
+    "Last", "Max", "Mean", "Min", "Rate", "Ratio", "Since", "Std", "Sum", "Top", "Until", "features", "field", "tile",
+]  # fmt: skip
 
 TILES = (
     (minutes(30), minutes(1)),
@@ -35,93 +60,45 @@ def tile(over: timedelta) -> timedelta:
     return next(grain for longest, grain in TILES if over <= longest)
 
 
-@dataclass(frozen=True)
-class Aggregation:
-    """How the events in a window become one value. `field` is the body's field it reads, where it reads one."""
-
-    how: str
-    field: str | None = None
-
-    def __str__(self) -> str:
-        return self.how if self.field is None else f"{self.how} of {self.field}"
-
-
-def Count() -> Aggregation:
-    """How many events; 0 in an empty window."""
-    return Aggregation("count")
-
-
-def Sum(field: str) -> Aggregation:
-    """The sum of an integer field, nulls left out; 0 in an empty window."""
-    return Aggregation("sum", field)
-
-
-def Mean(field: str) -> Aggregation:
-    """The sum over the count of values; null in a window without values."""
-    return Aggregation("mean", field)
-
-
-def Min(field: str) -> Aggregation:
-    """The smallest value; null in a window without values."""
-    return Aggregation("min", field)
-
-
-def Max(field: str) -> Aggregation:
-    """The largest value; null in a window without values."""
-    return Aggregation("max", field)
-
-
-def First(field: str) -> Aggregation:
-    """The earliest non-null value, by (ts, id); null in a window without values."""
-    return Aggregation("first", field)
-
-
-def Last(field: str) -> Aggregation:
-    """The latest non-null value, by (ts, id); null in a window without values."""
-    return Aggregation("last", field)
-
-
-def Distinct(field: str) -> Aggregation:
-    """How many different values; 0 in an empty window."""
-    return Aggregation("distinct", field)
-
-
-AGGREGATIONS = {
-    "count": False,
-    "sum": True,
-    "mean": True,
-    "min": True,
-    "max": True,
-    "first": True,
-    "last": True,
-    "distinct": True,
-}
-"""Every aggregation and whether it reads a field."""
+COUNT = Count()
 
 
 @dataclass(frozen=True)
 class Counted:
     """An aggregation over the past of an entity.
 
-    At the moment `ts`, and with `end = ts - delay`: over the events of kind `of` that carry the asking event's own value of
-    `by`, whose time lies in `[floor(end - over, tile(over)), end)` and that were visible by then (arrived at or before ts).
-    `where` keeps the events whose fields equal these values. `key` names the row's column that is looked up, where it is not
-    called `by` (a ranking looks up the `candidate` among the events' `item`). A null key has no past: an empty window.
+    At the moment `ts`, and with `end = ts - delay`: over the events of kind `of` that carry the asking event's own values of
+    `by` (one field or several), whose time lies in `[floor(end - over, tile(over)), end)` and that were visible by then (arrived
+    at or before ts). `where` keeps the events that meet a condition: a Filter, or pairs of fields and the values they equal.
+    `key` names the row's columns that are looked up, where they are not called `by` (a ranking looks up the `candidate` among
+    the events' `item`). A key with a null in it has no past: an empty window. Without a name it derives one.
     """
 
-    name: str
-    of: str
-    by: str
-    how: Aggregation
-    over: timedelta
+    name: str = ""
+    of: str = ""
+    by: str | tuple[str, ...] = ()
+    how: Aggregation = COUNT
+    over: timedelta = EVER
     delay: timedelta = timedelta(0)
-    where: tuple[tuple[str, Any], ...] = ()
-    key: str | None = None
+    where: Filter | tuple[tuple[str, Any], ...] = EVERY
+    key: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.where, Filter):
+            object.__setattr__(self, "where", equal(self.where))
+        if not self.of or not self.keys:
+            raise ValueError(
+                f"feature {self.name or self.how}: wanted the kind of event (of) and the field (by) that it is counted by"
+            )
+        if not self.name:
+            object.__setattr__(self, "name", self.derived_name())
         _check_name(self.name)
-        if self.how.how not in AGGREGATIONS or AGGREGATIONS[self.how.how] != (self.how.field is not None):
-            raise ValueError(f"{self.name}: no such aggregation: {self.how}")
+        if problem := self.how.problem() or ("until looks ahead; a feature asks Since" if "until" in self.how.looks else None):
+            raise ValueError(f"{self.name}: {problem}")
+        if len(set(self.keys)) != len(self.keys) or len(self.asked) != len(self.keys):
+            raise ValueError(
+                f"{self.name}: wanted different fields in by, and as many in key, got {self.keys} and {self.asked}"
+            )
         if self.over <= timedelta(0) or self.delay < timedelta(0):
             raise ValueError(f"{self.name}: wanted a window longer than zero and a delay of zero or more")
         if self.over != EVER and self.over < tile(self.over):
@@ -129,34 +106,55 @@ class Counted:
                 f"{self.name}: a window of {spell(self.over)} is smaller than its tile of {spell(tile(self.over))}"
             )
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The fields of the counted events that say whose they are."""
+        return (self.by,) if isinstance(self.by, str) else tuple(self.by)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The columns of the asking row that are looked up, in the order of `keys`."""
+        key = self.by if self.key is None else self.key
+        return (key,) if isinstance(key, str) else tuple(key)
+
+    @property
+    def filter(self) -> Filter:
+        """`where`, as a Filter."""
+        return self.where if isinstance(self.where, Filter) else equal(self.where)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Every field of the counted events that it reads."""
+        return frozenset(self.keys) | self.filter.fields | self.how.fields
+
+    def derived_name(self) -> str:
+        """What a definition without a name is called: whose, what, over which window, how long ago."""
+        what = f"{self.of}s" if self.how.how == "count" else f"{self.of} {self.how.name}"
+        only = f" {self.filter}" if self.filter else ""
+        ago = f" {spell(self.delay)} ago" if self.delay else ""
+        said = f"{' '.join(self.keys)} {what}{only} {spell(self.over)}{ago}"
+        return re.sub(r"[^a-z0-9]+", "_", said.lower()).strip("_")
+
     def sentence(self) -> str:
         """The definition as a shopkeeper reads it."""
-        past = "ever" if self.over == EVER else f"in the last {spell(self.over)}"
-        late = f", as known {spell(self.delay)} earlier" if self.delay else ""
-        only = "".join(f" with {name} {value}" for name, value in self.where)
-        return f"{self.how} over the {self.of} events{only} of the same {self.by} {past}{late}"
+        past = "ever" if self.over == EVER else f"in the last {words(self.over).removeprefix('1 ')}"
+        late = f", as known {words(self.delay)} earlier" if self.delay else ""
+        only = f" with {self.filter}" if self.filter else ""
+        return f"{self.how} over the {self.of} events{only} of the same {' and '.join(self.keys)} {past}{late}"
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "name": self.name, "of": self.of, "by": self.by, "how": [self.how.how, self.how.field],
+            "name": self.name, "of": self.of, "by": _plain(self.by), "how": self.how.to_list(),
             "over_us": None if self.over == EVER else micros(self.over), "delay_us": micros(self.delay),
-            "where": [list(pair) for pair in self.where], "key": self.key,
+            "where": self.filter.to_list(), "key": _plain(self.key),
         }  # fmt: skip
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Counted:
         over = EVER if data["over_us"] is None else timedelta(microseconds=data["over_us"])
-        where = tuple((name, value) for name, value in data["where"])
-        return Counted(
-            data["name"],
-            data["of"],
-            data["by"],
-            Aggregation(*data["how"]),
-            over,
-            timedelta(microseconds=data["delay_us"]),
-            where,
-            data["key"],
-        )
+        by, key = (tuple(x) if isinstance(x, list) else x for x in (data["by"], data["key"]))
+        how, where = Aggregation.from_list(data["how"]), Filter.from_list(data["where"])
+        return Counted(data["name"], data["of"], by, how, over, timedelta(microseconds=data["delay_us"]), where, key)
 
 
 @dataclass(frozen=True)
@@ -199,7 +197,7 @@ class FeatureSet:
         return (*self.given, *(c.name for c in self.counted), *(d.name for d in self.derived))
 
     def kind(self, name: str) -> str:
-        """number, category or text. Counted and derived features are numbers, but for `last` and `first` of a category."""
+        """number, category or text. Counted and derived features are numbers, but for the first, last and top of a category."""
         return dict(self.kinds).get(name, "number")
 
     @property
@@ -244,17 +242,41 @@ class Label:
     """A feature pointed at the future: the aggregation over the events of kind `of` with the asking event's own value of
     `by`, whose time lies in `[ts + ahead, ts + ahead + within)` (for the asking event's own kind: after it, by (ts, id)).
 
-    `at_least` turns the value into 1 or 0. Where the aggregation of an empty window is null, an ask without such an event
-    has no label. A label is mature `settles` after its window closed: only then may it train or judge.
+    `where` keeps the events that meet a condition. `at_least` turns the value into 1 or 0. Where the aggregation of an empty
+    window is null, an ask without such an event has no label. A label is mature `settles` after its window closed: only then may it train or judge.
     """
 
     of: str
-    by: str
+    by: str | tuple[str, ...]
     how: Aggregation
     within: timedelta
     ahead: timedelta = timedelta(0)
     settles: timedelta = timedelta(0)
     at_least: float | None = None
+    where: Filter | tuple[tuple[str, Any], ...] = EVERY
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.where, Filter):
+            object.__setattr__(self, "where", equal(self.where))
+        if problem := self.how.problem() or ("since looks back; a label asks Until" if "since" in self.how.looks else None):
+            raise ValueError(f"the label of {self.of}: {problem}")
+        if self.within <= timedelta(0) or self.within == EVER or min(self.ahead, self.settles) < timedelta(0):
+            raise ValueError(f"the label of {self.of}: wanted a window longer than zero that ends, and no delay below zero")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The fields that an ask and its label's events have in common."""
+        return (self.by,) if isinstance(self.by, str) else tuple(self.by)
+
+    @property
+    def filter(self) -> Filter:
+        """`where`, as a Filter."""
+        return self.where if isinstance(self.where, Filter) else equal(self.where)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Every field of its events that it reads."""
+        return frozenset(self.keys) | self.filter.fields | self.how.fields
 
     @property
     def matures(self) -> timedelta:
@@ -263,10 +285,16 @@ class Label:
 
     def sentence(self) -> str:
         test = "" if self.at_least is None else f", at least {self.at_least:g}"
-        later = f" starting {spell(self.ahead)} later" if self.ahead else ""
-        return f"{self.how}{test} over the {self.of} events of the same {self.by} in the next {spell(self.within)}{later}"
+        later = f" starting {words(self.ahead)} later" if self.ahead else ""
+        only = f" with {self.filter}" if self.filter else ""
+        ahead = f"in the next {words(self.within).removeprefix('1 ')}{later}"
+        return f"{self.how}{test} over the {self.of} events{only} of the same {' and '.join(self.keys)} {ahead}"
 
 
 def _check_name(name: str) -> None:
     if not name.isidentifier() or name != name.lower() or name in SQL_KEYWORDS:
         raise ValueError(f"feature {name!r}: wanted lower_snake_case that is no SQL keyword")
+
+
+def _plain(names: str | tuple[str, ...] | None) -> Any:
+    return list(names) if isinstance(names, tuple) else names

@@ -85,7 +85,7 @@ class UseCase:
 
     def _fields_needed(self) -> set[str]:
         """Fields of the asking event that the use case reads besides its given features."""
-        needed = {c.key or c.by for c in self.features.counted if c.key != "candidate"} | {self.label.by}
+        needed = {name for c in self.features.counted for name in c.asked} - {"candidate"} | set(self.label.keys)
         cost = getattr(self.answers, "cost", None)
         if isinstance(cost, CostMatrix) and isinstance(cost.missed, str):
             needed.add(cost.missed)

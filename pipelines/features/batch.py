@@ -47,7 +47,7 @@ def rows(
     needed.setdefault(case.asks.kind, set()).update(f.name for f in case.asks.fields)
     with Database(tables, needed, as_of=as_of, by_offset=seen is not None, threads=threads) as database:
         asked = _chosen(database.first_versions(case.asks.kind), asks, keep)
-        labels = database.label(case.label, case.asks.kind, _probes(asked, {case.label.by}, None))
+        labels = database.label(case.label, case.asks.kind, _probes(asked, set(case.label.keys), None))
         asked = asked if seen is None else _with_seen(asked, seen)
         if isinstance(case.answers, Ranking):
             return _ranking_rows(case, case.answers, database, asked, labels, index)
@@ -67,14 +67,14 @@ def expanded_features(
 ) -> dict[str, Any]:
     """The same for a ranking: a row per candidate; `pairs` are the columns of candidates.expand, `ask` the row among the asks."""
     at = pairs["ask"]
-    per_ask = [c for c in features.counted if c.key != "candidate"]
-    per_pair = [c for c in features.counted if c.key == "candidate"]
+    per_ask = [c for c in features.counted if "candidate" not in c.asked]
+    per_pair = [c for c in features.counted if "candidate" in c.asked]
     known = {name: given(asked[name], features.kind(name)).take(pa.array(at)) for name in features.given}
     known |= {
         name: values[at] for name, values in database.counted(per_ask, kind, _probes(asked, _keys(per_ask), None)).items()
     }
     if per_pair:
-        known |= database.counted(per_pair, kind, _probes(asked, {"candidate"}, pairs))
+        known |= database.counted(per_pair, kind, _probes(asked, _keys(per_pair), pairs))
     known |= _derived(features, known, asked["ts"].combine_chunks().take(pa.array(at)))
     return {name: known[name] for name in features.names}
 
@@ -103,7 +103,7 @@ def _derived(features: FeatureSet, known: Mapping[str, Any], ts: Any) -> dict[st
 
 
 def _keys(counted: Sequence[Counted]) -> set[str]:
-    return {c.key or c.by for c in counted}
+    return {name for c in counted for name in c.asked}
 
 
 def _probes(asked: pa.Table, keys: set[str], pairs: Mapping[str, np.ndarray] | None) -> dict[str, pa.Array]:

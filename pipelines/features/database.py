@@ -10,11 +10,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from pipelines.core.aggregation import Aggregation, over_cap
 from pipelines.core.contract import ENVELOPE
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.feature import Counted, Label
 from pipelines.features import sql
-from pipelines.features.tiles import EMPTY, Window, by_window, columns_read
+from pipelines.features.dialect import quote
+from pipelines.features.tiles import Window, by_window, columns_read
 
 Tables: TypeAlias = Mapping[str, "pa.Table | Sequence[Path]"]
 """Per kind of event its table, or the Parquet files that hold it."""
@@ -56,7 +58,8 @@ class Database:
         if len(repeated) < len(table):
             self._repeated.add(kind)
         make = sql.versions if kind in self._repeated else sql.unique_versions
-        self._connection.execute(make(kind, names, "offset" if self._by_offset else "arrived"))
+        past = make(kind, names, "offset" if self._by_offset else "arrived")
+        self._connection.execute(f"CREATE TABLE {quote(f'past {kind}')} AS {past}")
 
     def _register(self, name: str, table: pa.Table) -> None:
         self._connection.register(name, table)
@@ -65,7 +68,7 @@ class Database:
         """One row an event, as it was when it was first known, by (ts, id)."""
         order = 'ORDER BY arrived, "offset" NULLS LAST, ordinal'
         once = f"QUALIFY row_number() OVER (PARTITION BY id {order}) = 1" if kind in self._repeated else ""
-        query = f"SELECT * EXCLUDE (ordinal) FROM {sql.quote(f'raw {kind}')} {once} ORDER BY ts, id"  # noqa: S608  quoted names
+        query = f"SELECT * EXCLUDE (ordinal) FROM {quote(f'raw {kind}')} {once} ORDER BY ts, id"  # noqa: S608  quoted names
         return self._connection.sql(query).to_arrow_table()
 
     def counted(self, features: Sequence[Counted], kind: str, asks: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -79,46 +82,55 @@ class Database:
         for window, group in by_window(features).items():
             self._check(group, asks)
             for query in self._queries(window, group, kind, rows):
-                found |= self._run(query, group, rows)
+                found |= self._run(query, {feature.name: feature.how for feature in group}, rows)
         return {feature.name: found[feature.name] for feature in features}
 
     def label(self, label: Label, kind: str, asks: Mapping[str, Any]) -> np.ndarray:
         """The label of each ask as it is known now, not yet turned into 1 or 0; null as in the definition."""
         types = self.types[label.of]
-        if problem := sql.problems(label.of, label.how.how, label.how.field, types):
+        if problem := sql.problems(label.of, label.how, types):
             raise ShelflifeError(problem)
         rows = len(asks["ts"])
         self._register("asks", pa.table({"row": np.arange(rows), **asks}))
-        answer = self._connection.sql(sql.label(label, kind, types)).to_arrow_table()
-        return _scatter(answer, "label", rows, EMPTY.get(label.how.how, np.nan))
+        return self._run(sql.label(label, kind, types), {"label": label.how}, rows)["label"]
 
     def _check(self, group: Sequence[Counted], asks: Mapping[str, Any]) -> None:
         for feature in group:
             types = self.types[feature.of]
-            problem = sql.problems(feature.of, feature.how.how, feature.how.field, types)
-            key = feature.key or feature.by
-            if not problem and _sql_type(asks[key].type) != types[feature.by]:
-                problem = f"wanted a key {key} of {feature.of}.{feature.by}'s type {types[feature.by]}, got {asks[key].type}"
+            problem = sql.problems(feature.of, feature.how, types)
+            for by, key in zip(feature.keys, feature.asked, strict=True):
+                if not problem and _sql_type(asks[key].type) != types[by]:
+                    problem = f"wanted a key {key} of {feature.of}.{by}'s type {types[by]}, got {asks[key].type}"
             if problem:
                 raise ShelflifeError(f"feature {feature.name}: {problem}; correct its definition")
 
     def _queries(self, window: Window, group: Sequence[Counted], kind: str, rows: int) -> list[str]:
         """The SQL of one window's features: by steps where that is exact, by pairs or changes for the rest."""
-        types = self.types[window.of]
-        own = window.of == kind
-        if self._by_offset or (own and window.of in self._repeated):
-            return [sql.pairs(window, group, types, by_offset=self._by_offset, own=own)]
-        sums = [f for f in group if sql.additive(f, types)]
-        rest = [f for f in group if not sql.additive(f, types)]
-        queries = [sql.steps(window, sums, types)] if sums else []
-        if rest and rows > MANY * len(self.raw[window.of]):
+        types, own = self.types[window.of], window.of == kind
+        tops = [[f] for f in group if f.how.how == "top"]
+        queries = [sql.pairs(window, top, types, by_offset=self._by_offset, own=own) for top in tops]
+        group = [f for f in group if f.how.how != "top"]
+        by_pairs = self._by_offset or (own and window.of in self._repeated)
+        sums = [] if by_pairs else [f for f in group if sql.additive(f, types)]
+        rest = [f for f in group if f not in sums]
+        queries += [sql.steps(window, sums, types)] if sums else []
+        if rest and not by_pairs and rows > MANY * len(self.raw[window.of]):
             return [*queries, sql.changes(window, rest, types)]
-        return [*queries, sql.pairs(window, rest, types, by_offset=False, own=own)] if rest else queries
+        return [*queries, sql.pairs(window, rest, types, by_offset=self._by_offset, own=own)] if rest else queries
 
-    def _run(self, query: str, group: Sequence[Counted], rows: int) -> dict[str, np.ndarray]:
+    def _run(self, query: str, wanted: Mapping[str, Aggregation], rows: int) -> dict[str, np.ndarray]:
         answer = self._connection.sql(query).to_arrow_table()
-        asked = [feature for feature in group if feature.name in answer.column_names]
-        return {f.name: _scatter(answer, f.name, rows, EMPTY.get(f.how.how, np.nan)) for f in asked}
+        return {name: _column(answer, name, how, rows) for name, how in wanted.items() if name in answer.column_names}
+
+
+def _column(answer: pa.Table, name: str, how: Aggregation, rows: int) -> np.ndarray:
+    """The answer's column at its rows. Raises ShelflifeError where a set holds more than its cap."""
+    import pyarrow.compute as pc
+
+    for held in how.halves or (how,):
+        if held.cap is not None and (pc.max(answer[sql.different(name, held.field)]).as_py() or 0) > held.cap:
+            raise ShelflifeError(f"feature {name}: {over_cap(held)}")
+    return _scatter(answer, name, rows, np.nan if how.empty is None else how.empty)
 
 
 def load(tables: Tables, kind: str, fields: Iterable[str], as_of: int) -> pa.Table:
@@ -163,7 +175,7 @@ def fields_needed(features: Iterable[Counted], label: Label | None = None) -> di
     """Per kind, the fields that the features and the label read."""
     needed = {kind: set(fields) for kind, fields in columns_read(features).items()}
     if label:
-        needed.setdefault(label.of, set()).update({label.by} | ({label.how.field} if label.how.field else set()))
+        needed.setdefault(label.of, set()).update(label.fields)
     return needed
 
 

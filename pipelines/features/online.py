@@ -154,8 +154,7 @@ class OnlineStore:
         again = {at for row in retracted if (at := place(row)) is not None and at[1] > -FOREVER}
         for key, start in again:
             self._connection.execute(f"DELETE FROM {series.table} WHERE key = ? AND start = ?", (key, start))
-            filters = [stored(value) for _, value in series.where]
-            self._connection.execute(series.rebuild(), (key, start, key, start, start + series.grain, *filters))
+            self._connection.execute(series.rebuild(), (key, start, key, start, start + series.grain))
 
     def expire(self, now: int, keep: int = micros(days(30))) -> int:
         """Drop what no ask at or after `now` can need and return how many rows went. `keep` (microseconds): how late a
@@ -221,10 +220,10 @@ class OnlineStore:
 def _placer(series: Series, fields: Sequence[str], horizon: int) -> Callable[[Row], tuple[Any, int] | None]:
     """The function from a row to its tile (key, start): None where the filter or a null key leaves it out, or it is too old."""
     by = 2 + fields.index(series.by)
-    tests = [(2 + fields.index(name), stored(value)) for name, value in series.where]
+    kept = series.where.test()
 
     def place(row: Row) -> tuple[Any, int] | None:
-        if row[by] is None or any(row[at] != value for at, value in tests):
+        if row[by] is None or (series.where and not kept(dict(zip(fields, row[2:], strict=True)))):
             return None
         if row[1] < horizon:
             return (row[by], -FOREVER) if series.ever else None

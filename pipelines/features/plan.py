@@ -8,7 +8,7 @@ head. First, last and distinct are read from the rows alone, by index.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,8 +16,9 @@ from typing import Any
 from pipelines.core.clock import DAY
 from pipelines.core.digest import digest
 from pipelines.core.errors import ShelflifeError
-from pipelines.core.feature import Counted, FeatureSet
-from pipelines.features.sql import quote
+from pipelines.core.feature import Counted, FeatureSet, Filter
+from pipelines.features.dialect import SQLITE, quote
+from pipelines.features.sql import matches
 from pipelines.features.tiles import FOREVER, Window, by_window, columns_read
 
 FORMAT = 1
@@ -32,7 +33,7 @@ class Series:
     table: str
     of: str
     by: str
-    where: tuple[tuple[str, Any], ...]
+    where: Filter
     grain: int
     ever: bool
     fields: tuple[str, ...]
@@ -53,10 +54,10 @@ class Series:
         return f"INSERT INTO {self.table} VALUES ({marks}) ON CONFLICT DO UPDATE SET {merged}"
 
     def rebuild(self) -> str:
-        """One tile again from its rows; parameters: key, start, key, first ts, last ts (exclusive), and the filter's."""
+        """One tile again from its rows; parameters: key, start, key, first ts, last ts (exclusive)."""
         numbers = ", ".join(["count(*) AS n", *(_numbers(quote(field)) for field in self.fields)])
         return f"""INSERT INTO {self.table} SELECT * FROM (SELECT ?, ?, {numbers} FROM {rows_table(self.of)}
-WHERE {quote(self.by)} = ? AND ts >= ? AND ts < ?{_filter(self.where)}) WHERE n > 0"""
+WHERE {quote(self.by)} = ? AND ts >= ? AND ts < ? AND {matches(self.where, SQLITE)}) WHERE n > 0"""
 
     def fold(self) -> str:
         """Tiles before a horizon into the one that holds everything older; parameter: the horizon."""
@@ -88,8 +89,7 @@ class Question:
         """For the keys (a JSON list) at the moment ts."""
         low, end = self.window.edges(ts)
         head = end - end % self.window.grain
-        filters = {f"w{n}": stored(value) for n, (_, value) in enumerate(self.window.where)}
-        return {"keys": keys, "low": low, "head": head if exclude is None else low, "end": end, "own": exclude, **filters}
+        return {"keys": keys, "low": low, "head": head if exclude is None else low, "end": end, "own": exclude}
 
     def _statement(self, *, exclude: bool) -> str:
         if self.series is None:
@@ -117,8 +117,9 @@ UNION ALL SELECT k.value, {fresh} FROM json_each(:keys) k CROSS JOIN {rows_table
         return f"SELECT {value} FROM {table} WHERE {inside} ORDER BY r.ts {order}, r.id {order} LIMIT 1"
 
     def _inside(self, low: str, *, exclude: bool) -> str:
-        filters = "".join(f" AND r.{quote(name)} IS :w{n}" for n, (name, _) in enumerate(self.window.where))
-        return f"r.{quote(self.window.by)} = k.value AND r.ts >= {low} AND r.ts < :end{filters}{' AND r.id <> :own' if exclude else ''}"
+        kept = matches(self.window.where, SQLITE, "r.")
+        own = " AND r.id <> :own" if exclude else ""
+        return f"r.{quote(self.window.by[0])} = k.value AND r.ts >= {low} AND r.ts < :end AND {kept}{own}"
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Plan:
             made.append(
                 f"CREATE TABLE {rows_table(kind)} (id TEXT PRIMARY KEY, ts INTEGER, {', '.join(map(quote, fields))}) WITHOUT ROWID"
             )
-            keys = sorted({c.by for c in self.features.counted if c.of == kind})
+            keys = sorted({c.keys[0] for c in self.features.counted if c.of == kind})
             made += [f"CREATE INDEX {quote(f'{kind} by {by}')} ON {rows_table(kind)} ({quote(by)}, ts, id)" for by in keys]
             made.append(f"CREATE INDEX {quote(f'{kind} by ts')} ON {rows_table(kind)} (ts)")
         return made + [series.create() for series in self.series]
@@ -160,6 +161,9 @@ class Plan:
 
 def plan(features: FeatureSet) -> Plan:
     """The store's shape for a feature set. Features that look through one window share a statement, of one grain a table."""
+    for feature in features.counted:
+        if problem := refusal(feature):
+            raise ShelflifeError(f"feature {feature.name}: {problem}; read it in batch, or define it otherwise")
     tables: dict[tuple[Any, ...], set[str]] = {}
     windows = by_window(features.counted)
     for window, group in windows.items():
@@ -176,6 +180,15 @@ def plan(features: FeatureSet) -> Plan:
         questions += [Question(window, held, series[_shape(window)])] if held else []
         questions += [Question(window, rest, None)] if rest else []
     return Plan(features, tuple(series.values()), tuple(questions))
+
+
+def refusal(feature: Counted) -> str | None:
+    """Why the online store cannot keep this feature, in words; or None."""
+    if len(feature.keys) > 1:
+        return f"the online store counts by one field, not by {' and '.join(feature.keys)}"
+    if feature.how.how not in (*TILED, "first", "last", "distinct"):
+        return f"the online store has no {feature.how.how}"
+    return None
 
 
 def answer(feature: Counted, numbers: Mapping[str, Any]) -> float:
@@ -211,7 +224,7 @@ def align(ts: int) -> int:
 
 
 def _shape(window: Window) -> tuple[Any, ...]:
-    return (window.of, window.by, window.where, window.grain, window.ever)
+    return (window.of, window.by[0], window.where, window.grain, window.ever)
 
 
 def _fold(column: str) -> str:
@@ -235,7 +248,3 @@ def _numbers(value: str) -> str:
 def _as_numbers(field: str) -> str:
     value = f"r.{quote(field)}"
     return f"({value} IS NOT NULL), coalesce({value}, 0), {value}, {value}"
-
-
-def _filter(where: Iterable[tuple[str, Any]]) -> str:
-    return "".join(f" AND {quote(name)} IS ?" for name, _ in where)

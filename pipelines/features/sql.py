@@ -1,188 +1,253 @@
 """SQL text from the definitions: what the batch engine runs, and what a person can read, run and compare by hand.
 
-Two plans, by what is counted. *Steps*: count, sum and mean of integers are running sums of a step up where an event enters the
-window and a step down where it leaves it; a moment looks its value up (ASOF). *Pairs*: everything else joins each moment with
-the events that are inside, or, where there are far more moments than events, joins the moments at which anything changes and
-looks those up. Both are exact for any lateness and for corrections: an event's interval of moments says all.
+Two plans, by what is accumulated (core/aggregation.py). *Steps*: counts and sums of integers are running sums of a step up where
+an event enters the window and a step down where it leaves it; a moment looks its value up. *Pairs*: everything else joins each
+moment with the events that are inside, or, where there are far more moments than events, joins the moments at which anything
+changes and looks those up. Both are exact for any lateness and for corrections: an event's interval of moments says all.
 """
 # ruff: noqa: S608  the text is made of quoted names and literals, and runs on a connection that reaches nothing else
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
+from pipelines.core.aggregation import ADDED, AGGREGATIONS, Aggregation, Part
 from pipelines.core.clock import micros
-from pipelines.core.errors import ShelflifeError
-from pipelines.core.feature import Counted, Label
-from pipelines.features.tiles import ADDITIVE, FOREVER, Window
+from pipelines.core.feature import Counted, Filter, Label
+from pipelines.features.dialect import DUCKDB, Dialect, quote
+from pipelines.features.tiles import FOREVER, Window
 
-NUMERIC = ("BIGINT", "BOOLEAN")
+INTEGERS = ("BIGINT", "BOOLEAN")
 """Types whose sums are exact; a sum of anything else is refused, a mean of DOUBLE goes by pairs."""
 
+WANTED = {"integer": INTEGERS, "number": (*INTEGERS, "DOUBLE"), "value": (*INTEGERS, "DOUBLE", "VARCHAR")}
+EXTREMES = {"lo": "min", "oldest": "min", "hi": "max", "newest": "max"}
+SIGNS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
-def quote(name: str) -> str:
-    """An identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: Any) -> str:
-    """A constant of a filter. Raises ShelflifeError for what is no plain value."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    raise ShelflifeError(
-        f"wanted a number, a text or a truth value in a filter, got {type(value).__name__}; write where with plain values"
-    )
+Types = Mapping[str, str]
 
 
-def matches(where: Sequence[tuple[str, Any]]) -> str:
-    """The filter: fields equal to these values, null equal to None alone."""
-    return " AND ".join(f"{quote(name)} IS NOT DISTINCT FROM {literal(value)}" for name, value in where) or "TRUE"
+def matches(where: Filter, dialect: Dialect = DUCKDB, prefix: str = "") -> str:
+    """The filter as a condition that is true or false, never unknown. `prefix` stands before the names of fields."""
+    if where.op in ("and", "or"):
+        joined = f" {where.op.upper()} ".join(matches(arg, dialect, prefix) for arg in where.args)
+        return f"({joined})" if joined else "TRUE" if where.op == "and" else "FALSE"
+    if where.op == "not":
+        return f"(NOT {matches(where.args[0], dialect, prefix)})"
+    name, values = prefix + quote(where.args[0]), [dialect.literal(value) for value in where.args[1:]]
+    if where.op in SIGNS:
+        return f"({name} IS NOT NULL AND {name} {SIGNS[where.op]} {values[0]})"
+    return "(" + " OR ".join(f"{name} IS NOT DISTINCT FROM {value}" for value in values) + ")"
 
 
 def versions(kind: str, fields: Sequence[str], axis: str) -> str:
-    """A table `past <kind>`: each version of each event with the span `[since, until)` of the axis (arrived, or offset) in
+    """What `past <kind>` is made of: each version of each event with the span `[since, until)` of the axis (arrived, or offset) in
     which it was the newest that was known. The same content under the same id again is a duplicate and counts once."""
     content = ", ".join(["id", "ts", *map(quote, fields)])
     order = 'arrived, "offset" NULLS LAST, ordinal'
-    return f"""CREATE TABLE {quote("past " + kind)} AS
+    return f"""SELECT * FROM (
 SELECT {content}, {quote(axis)} AS since, coalesce(lead({quote(axis)}) OVER (PARTITION BY id ORDER BY {order}), {FOREVER}) AS until
-FROM (SELECT * FROM {quote("raw " + kind)} QUALIFY row_number() OVER (PARTITION BY {content} ORDER BY {order}) = 1)
-QUALIFY since < until"""
+FROM (SELECT *, row_number() OVER (PARTITION BY {content} ORDER BY {order}) AS again FROM {quote("raw " + kind)}) v WHERE again = 1
+) w WHERE since < until"""
 
 
 def unique_versions(kind: str, fields: Sequence[str], axis: str) -> str:
-    """The same table where every id occurs once: nothing was delivered twice, nothing corrected."""
+    """The same where every id occurs once: nothing was delivered twice, nothing corrected."""
     content = ", ".join(["id", "ts", *map(quote, fields)])
-    return f"""CREATE TABLE {quote("past " + kind)} AS
-SELECT {content}, {quote(axis)} AS since, {FOREVER} AS until FROM {quote("raw " + kind)}"""
+    return f"SELECT {content}, {quote(axis)} AS since, {FOREVER} AS until FROM {quote('raw ' + kind)}"
 
 
-def entries(window: Window, values: Mapping[str, str], *, known: bool) -> str:
+def entries(window: Window, parts: Sequence[Part], types: Types, dialect: Dialect, *, known: bool) -> str:
     """The window's events, each with the moments `[enter, leave)` at which it lies inside. `known`: and is known by then."""
     enters = f"ts + {window.lag + 1}"
     leaves = str(FOREVER) if window.ever else f"ts - ts % {window.grain} + {window.grain + window.lag + window.length}"
-    span = (
-        f"greatest(since, {enters}) AS enter, least(until, {leaves}) AS leave"
-        if known
-        else f"{enters} AS enter, {leaves} AS leave"
-    )
-    fields = "".join(f", {expression} AS {name}" for name, expression in values.items())
-    return f"""SELECT {quote(window.by)} AS key, id, ts, since, until, {span}{fields}
-FROM {quote("past " + window.of)} WHERE {quote(window.by)} IS NOT NULL AND {matches(window.where)} AND enter < leave"""
+    if known:
+        enters, leaves = f"greatest(since, {enters})", f"least(until, {leaves})"
+    return f"""{_owned(window.of, window.by, window.where, parts, types, dialect, f", {enters} AS enter, {leaves} AS leave")}
+AND {enters} < {leaves}"""
 
 
-def steps(window: Window, features: Sequence[Counted], types: Mapping[str, str]) -> str:
-    """Count, sum and mean of integers: row and a column per feature, for the moments that have any event before them."""
-    parts: dict[str, str] = {"n": "1"}
-    for f in features:
-        if f.how.field:
-            parts[_total(f)] = f"coalesce({_number(f.how.field, types)}, 0)"
-            parts[_values(f)] = f"({quote(f.how.field)} IS NOT NULL)::BIGINT"
-    up, down = ", ".join(parts), ", ".join(f"-{name} AS {name}" for name in parts)
-    running = ", ".join(f"sum({name}) OVER moments AS {name}" for name in parts)
-    results = ", ".join(f"{_additive(f)} AS {quote(f.name)}" for f in features)
-    return f"""WITH inside AS MATERIALIZED ({entries(window, parts, known=True)}),
+def _owned(
+    kind: str, by: Sequence[str], where: Filter, parts: Sequence[Part], types: Types, dialect: Dialect, more: str = ""
+) -> str:
+    """The events of somebody that meet the filter: keys k0, k1 …, and a column p0, p1 … for what each part accumulates."""
+    keys = ", ".join(f"{quote(name)} AS k{n}" for n, name in enumerate(by))
+    values = "".join(f", {_value(part, types, dialect)} AS p{n}" for n, part in enumerate(parts))
+    owned = " AND ".join(f"{quote(name)} IS NOT NULL" for name in by)
+    return f"""SELECT {keys}, id, ts, since, until{more}{values}
+FROM {quote("past " + kind)} WHERE {owned} AND {matches(where, dialect)}"""
+
+
+def steps(window: Window, features: Sequence[Counted], types: Types, dialect: Dialect = DUCKDB) -> str:
+    """Counts and sums of integers: row and a column per feature, for the moments that have any event before them."""
+    parts = parts_of(f.how for f in features)
+    keys, names = _keys(window), [f"p{n}" for n in range(len(parts))]
+    up, down = ", ".join(names), ", ".join(f"-{name} AS {name}" for name in names)
+    running = ", ".join(f"sum({name}) OVER (PARTITION BY {keys} ORDER BY moment) AS {name}" for name in names)
+    return f"""WITH inside {dialect.kept} ({entries(window, parts, types, dialect, known=True)}),
 changes AS (
-SELECT key, enter AS moment, {up} FROM inside
-UNION ALL SELECT key, leave AS moment, {down} FROM inside WHERE leave < {FOREVER}),
-steps AS (SELECT key, moment, {running} FROM changes WINDOW moments AS (PARTITION BY key ORDER BY moment))
-SELECT a.row, {results} FROM asks a ASOF JOIN steps s ON a.{quote(window.key)} = s.key AND a.ts >= s.moment"""
+SELECT {keys}, enter AS moment, {up} FROM inside
+UNION ALL SELECT {keys}, leave AS moment, {down} FROM inside WHERE leave < {FOREVER}),
+steps AS (SELECT {keys}, moment, {running} FROM changes)
+{_looked_up(window, features, parts, dialect)}"""
 
 
-def _total(feature: Counted) -> str:
-    return quote(f"sum {feature.how.field}")
-
-
-def _values(feature: Counted) -> str:
-    return quote(f"values {feature.how.field}")
-
-
-def _additive(feature: Counted) -> str:
-    """The aggregation out of running sums."""
-    if feature.how.how == "count":
-        return "s.n::DOUBLE"
-    if feature.how.how == "sum":
-        return f"s.{_total(feature)}::DOUBLE"
-    return f"s.{_total(feature)}::DOUBLE / nullif(s.{_values(feature)}, 0)::DOUBLE"
-
-
-def pairs(window: Window, features: Sequence[Counted], types: Mapping[str, str], *, by_offset: bool, own: bool) -> str:
+def pairs(
+    window: Window, features: Sequence[Counted], types: Types, dialect: Dialect = DUCKDB, *, by_offset: bool, own: bool
+) -> str:
     """Any aggregation, by joining the asks with the events inside. `own`: the asks are of this kind, an ask never sees itself."""
-    seen = "AND e.since <= a.sees AND a.sees < e.until" if by_offset else ""
-    other = "AND e.id <> a.id" if own else ""
-    results = ", ".join(f"{aggregate(f.how.how, f.how.field, types)} AS {quote(f.name)}" for f in features)
-    return f"""WITH inside AS MATERIALIZED ({entries(window, _plain(features), known=not by_offset)})
-SELECT a.row, {results} FROM asks a JOIN inside e
-ON a.{quote(window.key)} = e.key AND e.enter <= a.ts AND a.ts < e.leave {seen} {other} GROUP BY a.row"""
+    seen = " AND e.since <= a.sees AND a.sees < e.until" if by_offset else ""
+    other = " AND e.id <> a.id" if own else ""
+    inside = entries(window, parts_of(f.how for f in features), types, dialect, known=not by_offset)
+    return _gathered(
+        inside,
+        f"{_same(window, 'e')} AND e.enter <= a.ts AND a.ts < e.leave{seen}{other}",
+        _named(features),
+        f"s.ts - {window.lag}",
+        dialect,
+    )
 
 
-def changes(window: Window, features: Sequence[Counted], types: Mapping[str, str]) -> str:
-    """Any aggregation, at the moments when something enters or leaves, looked up by the asks: for many more asks than events."""
-    results = ", ".join(f"{aggregate(f.how.how, f.how.field, types)} AS {quote(f.name)}" for f in features)
-    names = ", ".join(f"s.{quote(f.name)}" for f in features)
-    return f"""WITH inside AS MATERIALIZED ({entries(window, _plain(features), known=True)}),
-moments AS (SELECT key, enter AS moment FROM inside UNION SELECT key, leave FROM inside WHERE leave < {FOREVER}),
-steps AS (SELECT m.key, m.moment, {results} FROM moments m LEFT JOIN inside e
-ON e.key = m.key AND e.enter <= m.moment AND m.moment < e.leave GROUP BY m.key, m.moment)
-SELECT a.row, {names} FROM asks a ASOF JOIN steps s ON a.{quote(window.key)} = s.key AND a.ts >= s.moment"""
+def changes(window: Window, features: Sequence[Counted], types: Types, dialect: Dialect = DUCKDB) -> str:
+    """Any aggregation but the most frequent value, at the moments when something enters or leaves, looked up by the asks: for
+    many more asks than events."""
+    parts, keys = parts_of(f.how for f in features), _keys(window)
+    gathered = ", ".join(f"{_accumulated(part, f'e.p{n}')} AS p{n}" for n, part in enumerate(parts))
+    same = " AND ".join(f"e.{key} = m.{key}" for key in keys.split(", "))
+    grouped = ", ".join(f"m.{key}" for key in keys.split(", "))
+    return f"""WITH inside {dialect.kept} ({entries(window, parts, types, dialect, known=True)}),
+moments AS (SELECT {keys}, enter AS moment FROM inside UNION SELECT {keys}, leave FROM inside WHERE leave < {FOREVER}),
+steps AS (SELECT {grouped}, m.moment, {gathered} FROM moments m LEFT JOIN inside e
+ON {same} AND e.enter <= m.moment AND m.moment < e.leave GROUP BY {grouped}, m.moment)
+{_looked_up(window, features, parts, dialect)}"""
 
 
-def label(label: Label, asks: str, types: Mapping[str, str]) -> str:
+def label(label: Label, asks: str, types: Types, dialect: Dialect = DUCKDB) -> str:
     """The label of each ask: row and `label`. Asks without any such event are left out."""
     start = micros(label.ahead)
-    own = "AND e.id <> a.id AND (e.ts > a.ts OR e.id > a.id)" if label.of == asks else ""
-    value = aggregate(label.how.how, label.how.field, types)
-    return f"""SELECT a.row, {value} AS label FROM asks a JOIN {quote("past " + label.of)} e
-ON a.{quote(label.by)} = e.{quote(label.by)} AND e.ts >= a.ts + {start} AND e.ts < a.ts + {start + micros(label.within)} {own}
-WHERE e.until = {FOREVER} GROUP BY a.row"""
+    own = " AND e.id <> a.id AND (e.ts > a.ts OR e.id > a.id)" if label.of == asks else ""
+    same = " AND ".join(f"a.{quote(name)} = e.k{n}" for n, name in enumerate(label.keys))
+    inside = _owned(label.of, label.keys, label.filter, label.how.parts, types, dialect) + f" AND until = {FOREVER}"
+    ahead = f"e.ts >= a.ts + {start} AND e.ts < a.ts + {start + micros(label.within)}"
+    return _gathered(inside, f"{same} AND {ahead}{own}", {"label": label.how}, f"s.ts + {start}", dialect)
 
 
-def aggregate(how: str, field: str | None, types: Mapping[str, str]) -> str:
-    """The aggregation over joined events `e`; numbers come out as DOUBLE, first and last as their field is."""
-    if field is None:
-        return "count(e.id)::DOUBLE"
-    value = f"e.{quote(field)}"
-    if how in ("first", "last"):
-        return f"arg_{'min' if how == 'first' else 'max'}({value}, (e.ts, e.id)) FILTER (WHERE {value} IS NOT NULL)"
-    if how == "distinct":
-        return f"count(DISTINCT {value})::DOUBLE"
-    number = f"e.{_number(field, types)}"
-    if how == "mean":
-        return f"sum({number})::DOUBLE / nullif(count({value}), 0)::DOUBLE"
-    return f"coalesce(sum({number}), 0)::DOUBLE" if how == "sum" else f"{how}({number})::DOUBLE"
+def _gathered(inside: str, on: str, wanted: Mapping[str, Aggregation], end: str, dialect: Dialect) -> str:
+    """The asks joined with what is inside for each. The most frequent value, alone in its query, is counted value by value."""
+    parts = parts_of(wanted.values())
+    if [how.how for how in wanted.values()] == ["top"]:
+        return f"""WITH inside {dialect.kept} ({inside}),
+counts AS (SELECT a.row, e.p0, count(*) AS times FROM asks a JOIN inside e ON {on} WHERE e.p0 IS NOT NULL GROUP BY a.row, e.p0)
+SELECT row, min_by(p0, (-times, p0)) AS {quote(*wanted)}, count(*) AS {quote(different(next(iter(wanted)), parts[0].field))} FROM counts GROUP BY row"""
+    gathered = ", ".join(f"{_accumulated(part, f'e.p{n}')} AS p{n}" for n, part in enumerate(parts))
+    results = _results(wanted, parts, end, dialect)
+    return f"""WITH inside {dialect.kept} ({inside}),
+found AS (SELECT a.row, max(a.ts) AS ts, {gathered} FROM asks a JOIN inside e ON {on} GROUP BY a.row)
+SELECT s.row, {results} FROM found s"""
 
 
-def additive(feature: Counted, types: Mapping[str, str]) -> bool:
+def _looked_up(window: Window, features: Sequence[Counted], parts: Sequence[Part], dialect: Dialect) -> str:
+    """The newest step at or before each ask."""
+    results = _results(_named(features), parts, f"a.ts - {window.lag}", dialect)
+    return f"SELECT a.row, {results} FROM asks a ASOF JOIN steps s ON {_same(window, 's')} AND a.ts >= s.moment"
+
+
+def parts_of(wanted: Iterable[Aggregation]) -> list[Part]:
+    """What they accumulate, each part once; its place is the number of its column."""
+    return list(dict.fromkeys(part for how in wanted for part in how.parts))
+
+
+def _named(features: Sequence[Counted]) -> dict[str, Aggregation]:
+    return {feature.name: feature.how for feature in features}
+
+
+def additive(feature: Counted, types: Types) -> bool:
     """Whether running sums give it exactly."""
-    return feature.how.how in ADDITIVE and (feature.how.field is None or types[feature.how.field] in NUMERIC)
+    return all(part.op in ADDED and (part.field is None or types[part.field] in INTEGERS) for part in feature.how.parts)
 
 
-def problems(of: str, how: str, field: str | None, types: Mapping[str, str]) -> str | None:
-    """Why the aggregation cannot read this field, in one sentence, or None."""
-    if field is None:
+def problems(of: str, how: Aggregation, types: Types) -> str | None:
+    """Why the aggregation cannot read its fields, in one sentence, or None."""
+    if missing := sorted(name for name in how.fields if name not in types):
+        return f"{of} has no field {missing[0]}; it has {', '.join(sorted(types))}"
+    if how.halves:
+        return next((problem for half in how.halves if (problem := problems(of, half, types))), None)
+    wanted = AGGREGATIONS[how.how].wants
+    if how.field is None or types[how.field] in WANTED[wanted]:
         return None
-    if field not in types:
-        return f"{of} has no field {field}; it has {', '.join(sorted(types))}"
-    kind = types[field]
+    kind = types[how.field]
     if kind.endswith("[]"):
-        return f"{how} of {of}.{field}: wanted one value an event, got a list"
-    if how == "sum" and kind not in NUMERIC:
-        return f"sum of {of}.{field}: wanted an integer (money in cents), got {kind}; sums of fractions depend on their order"
-    if how in ("mean", "min", "max") and kind not in (*NUMERIC, "DOUBLE"):
-        return f"{how} of {of}.{field}: wanted a number, got {kind}"
-    return None
+        return f"{how.how} of {of}.{how.field}: wanted one value an event, got a list"
+    if wanted == "integer":
+        return f"{how.how} of {of}.{how.field}: wanted an integer (money in cents), got {kind}; sums of fractions depend on their order"
+    return f"{how.how} of {of}.{how.field}: wanted a {wanted}, got {kind}"
 
 
-def _number(field: str, types: Mapping[str, str]) -> str:
-    return f"{quote(field)}::BIGINT" if types[field] == "BOOLEAN" else quote(field)
+def _results(wanted: Mapping[str, Aggregation], parts: Sequence[Part], end: str, dialect: Dialect) -> str:
+    columns = {part: f"s.p{n}" for n, part in enumerate(parts)}
+    results = [f"{_finish(how, columns, end, dialect)} AS {quote(name)}" for name, how in wanted.items()]
+    sets = [(name, part) for name, how in wanted.items() for part in how.parts if part.op == "bag"]
+    return ", ".join(results + [f"{columns[part]} AS {quote(different(name, part.field))}" for name, part in sets])
 
 
-def _plain(features: Sequence[Counted]) -> dict[str, str]:
-    return {quote(f.how.field): quote(f.how.field) for f in features if f.how.field}
+def different(name: str, field: str | None) -> str:
+    """The column beside a feature that says how many different values of a field its exact set held."""
+    return f"different {field} {name}"
+
+
+def _finish(how: Aggregation, columns: Mapping[Part, str], end: str, dialect: Dialect) -> str:
+    """core's Aggregation.finish as SQL: numbers come out as DOUBLE, first and last as their field is."""
+    if how.how == "ratio":
+        above, below = (_finish(half, columns, end, dialect) for half in how.halves)
+        return f"{above} / nullif({below}, 0)"
+    got = [columns[part] for part in how.parts]
+    if how.how == "mean":
+        return f"{_double(got[0])} / nullif({_double(got[1])}, 0)"
+    if how.how == "rate":
+        return f"{_double(got[1])} / nullif({_double(got[0])}, 0)"
+    if how.how == "std":
+        s, c, q = (f"CAST({name} AS {dialect.wide})" for name in got)
+        return f"sqrt({_double(f'{c} * {q} - {s} * {s}')}) / nullif({_double(got[1])}, 0)"
+    if how.how in ("since", "until"):
+        return f"{_double(f'{end} - {got[0]}' if how.how == 'since' else f'{got[0]} - ({end})')} / 1000000"
+    if how.how in ("first", "last"):
+        return got[0]
+    return f"coalesce({_double(got[0])}, {how.empty})" if how.empty is not None else _double(got[0])
+
+
+def _value(part: Part, types: Types, dialect: Dialect) -> str:
+    """What one event gives to a part."""
+    if part.op == "n":
+        return f"CASE WHEN {matches(part.where, dialect)} THEN 1 ELSE 0 END" if part.where else "1"
+    if part.field is None:
+        return "ts"
+    name = quote(part.field)
+    if part.op == "c":
+        return f"CASE WHEN {name} IS NULL THEN 0 ELSE 1 END"
+    number = f"CAST({name} AS BIGINT)" if types[part.field] == "BOOLEAN" else name
+    if part.op == "q":
+        return f"coalesce(CAST({number} AS {dialect.wide}) * {number}, 0)"
+    if part.op == "s":
+        return f"coalesce({number}, 0)"
+    return number if part.op in ("lo", "hi") else name
+
+
+def _accumulated(part: Part, value: str) -> str:
+    """A part over joined events `e`."""
+    if part.op in ("first", "last"):
+        return f"{'min' if part.op == 'first' else 'max'}_by({value}, (e.ts, e.id)) FILTER (WHERE {value} IS NOT NULL)"
+    if part.op == "bag":
+        return f"count(DISTINCT {value})"
+    return f"{EXTREMES.get(part.op, 'sum')}({value})"
+
+
+def _keys(window: Window) -> str:
+    return ", ".join(f"k{n}" for n in range(len(window.by)))
+
+
+def _same(window: Window, table: str) -> str:
+    return " AND ".join(f"a.{quote(name)} = {table}.k{n}" for n, name in enumerate(window.key))
+
+
+def _double(value: str) -> str:
+    return f"CAST({value} AS DOUBLE)"

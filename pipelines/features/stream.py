@@ -85,9 +85,10 @@ class StreamReader:
         return {name: _column(values) for name, values in cells.items()}
 
     def _keys(self, event: Event, question: Question, pairs: dict[str, np.ndarray] | None, start: int, end: int) -> list[Any]:
-        if pairs is not None and question.window.key == "candidate":
+        (key,) = question.window.key
+        if pairs is not None and key == "candidate":
             return pairs["candidate"][start:end].tolist()
-        value = event.id if question.window.key == "id" else event.body.get(question.window.key)
+        value = event.id if key == "id" else event.body.get(key)
         return [stored(value)] * (end - start)
 
     def _fill(self, cells: dict[str, list[Any]], question: Question, keys: list[Any], event: Event, own: str | None) -> None:

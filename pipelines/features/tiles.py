@@ -12,19 +12,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
 
+from pipelines.core.aggregation import AGGREGATIONS
 from pipelines.core.clock import EVER, micros
-from pipelines.core.errors import ShelflifeError
-from pipelines.core.feature import Counted, tile
+from pipelines.core.feature import Counted, Filter, tile
 
 FOREVER = 2**62
 """Later than any moment; its negative is the far edge of EVER."""
 
-EMPTY = {"count": 0.0, "sum": 0.0, "distinct": 0.0}
+EMPTY = {how: way.empty for how, way in AGGREGATIONS.items() if way.empty is not None}
 """What an empty window (or a null key) gives, where that is not null."""
-
-ADDITIVE = ("count", "sum", "mean")
 
 
 @dataclass(frozen=True)
@@ -32,20 +29,16 @@ class Window:
     """Which events: what counted features have in common that can be looked up together."""
 
     of: str
-    by: str
-    key: str
-    where: tuple[tuple[str, Any], ...]
+    by: tuple[str, ...]
+    key: tuple[str, ...]
+    where: Filter
     over: timedelta
     delay: timedelta
 
     @staticmethod
     def of_feature(feature: Counted) -> Window:
-        """The window of a feature. Raises ShelflifeError where its filter is not made of plain values."""
-        if odd := [name for name, value in feature.where if not isinstance(value, str | int | float | bool | None)]:
-            raise ShelflifeError(
-                f"feature {feature.name}: wanted a number, a text or a truth value for {odd[0]}; write where with plain values"
-            )
-        return Window(feature.of, feature.by, feature.key or feature.by, feature.where, feature.over, feature.delay)
+        """The window of a feature."""
+        return Window(feature.of, feature.keys, feature.asked, feature.filter, feature.over, feature.delay)
 
     @cached_property
     def grain(self) -> int:
@@ -89,6 +82,5 @@ def columns_read(features: Iterable[Counted]) -> dict[str, tuple[str, ...]]:
     """Per kind of event, the fields that the features read: keys, filters and values, sorted."""
     read: dict[str, set[str]] = {}
     for feature in features:
-        fields = {feature.by, *(name for name, _ in feature.where)} | ({feature.how.field} if feature.how.field else set())
-        read.setdefault(feature.of, set()).update(fields)
+        read.setdefault(feature.of, set()).update(feature.fields)
     return {kind: tuple(sorted(fields)) for kind, fields in read.items()}

@@ -1,9 +1,30 @@
+import json
 from datetime import timedelta
 
 import pytest
 
 from pipelines.core.clock import EVER, days, hours, minutes
-from pipelines.core.feature import TILES, Aggregation, Count, Counted, FeatureSet, Label, Last, Sum, features, tile
+from pipelines.core.feature import (
+    EVERY,
+    TILES,
+    Aggregation,
+    Count,
+    Counted,
+    Distinct,
+    FeatureSet,
+    Label,
+    Last,
+    Rate,
+    Ratio,
+    Since,
+    Std,
+    Sum,
+    Top,
+    Until,
+    features,
+    field,
+    tile,
+)  # fmt: skip
 
 VIEWS = Counted("views_7d", of="view_item", by="customer", how=Count(), over=days(7))
 
@@ -37,12 +58,12 @@ def test_a_definition_says_itself_as_a_sentence():
     )
     assert (
         fraud.sentence()
-        == "count over the chargeback events with country DE of the same terminal in the last 30d, as known 7d earlier"
+        == "number of events over the chargeback events with country DE of the same terminal in the last 30 days, as known 7 days earlier"
     )
     assert (
         Label("chargeback", "payment_id", Count(), days(5), at_least=1)
         .sentence()
-        .startswith("count, at least 1 over the chargeback")
+        .startswith("number of events, at least 1 over the chargeback")
     )
 
 
@@ -85,3 +106,54 @@ def test_a_label_is_mature_when_its_window_has_closed_and_settled():
     assert Label("rating", "review_id", Last("stars"), days(2), ahead=days(1), settles=hours(6)).matures == timedelta(
         days=3, hours=6
     )
+
+
+def test_a_definition_without_a_name_derives_it():
+    made = [
+        Counted(of="payment", by="card", over=hours(1)),
+        Counted(of="payment", by=("card", "till"), how=Sum("cents"), over=days(7), delay=days(7)),
+        Counted(of="payment", by="till", how=Ratio(Sum("cents"), Count()), over=EVER, where=field("land") == "DE"),
+    ]
+    names = ["card_payments_1h", "card_till_payment_sum_cents_7d_7d_ago", "till_payment_sum_cents_per_count_land_de_ever"]
+    assert [feature.name for feature in made] == names
+
+
+@pytest.mark.parametrize("how", [
+    Count(), Std("cents"), Distinct("land", cap=3), Top("land"), Since(), Rate(field("cents") > 3), Ratio(Sum("a"), Distinct("b"))
+])  # fmt: skip
+def test_every_definition_survives_its_json_and_says_itself(how):
+    made = Counted(of="payment", by=("card", "till"), how=how, over=days(1), where=~(field("land") == "DE"), key=("card", "x"))
+    assert Counted.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+    assert str(how) in made.sentence()
+    assert "same card and till in the last day" in made.sentence()
+
+
+def test_definitions_of_releases_that_were_made_before_are_read_with_the_digest_they_had():
+    old = {"name": "n_1d", "of": "buy", "by": "item", "how": ["distinct", "land"], "over_us": 86_400_000_000, "delay_us": 0,
+           "where": [["gift", True]], "key": None}  # fmt: skip
+    assert Counted.from_dict(old).to_dict() == old
+
+
+@pytest.mark.parametrize(("how", "says"), [
+    (Distinct("x", cap=0), "cap"),
+    (Until(), "looks ahead"),
+    (Rate(EVERY), "filter"),
+    (Ratio(Last("x"), Count()), "one number over another"),
+    (Ratio(Ratio(Count(), Count()), Count()), "one number over another"),
+    (Ratio(Sum(None), Count()), "reads a field"),
+])  # fmt: skip
+def test_an_aggregation_that_makes_no_sense_is_refused_in_a_sentence(how, says):
+    with pytest.raises(ValueError, match=says):
+        Counted("n_1d", "buy", "item", how, days(1))
+
+
+@pytest.mark.parametrize("broken", [{"of": ""}, {"by": ()}, {"by": ("item", "item")}, {"key": ("a", "b")}])
+def test_a_definition_of_nothing_or_of_nobody_is_refused(broken):
+    with pytest.raises(ValueError, match="wanted"):
+        Counted(**({"name": "n_1d", "of": "buy", "by": "item"} | broken))
+
+
+@pytest.mark.parametrize("broken", [{"how": Since()}, {"within": EVER}, {"within": timedelta(0)}, {"ahead": timedelta(-1)}])
+def test_a_label_that_looks_back_or_never_ends_is_refused(broken):
+    with pytest.raises(ValueError, match="label"):
+        Label(**({"of": "back", "by": "item", "how": Count(), "within": days(1)} | broken))

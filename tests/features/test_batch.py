@@ -9,7 +9,7 @@ import worlds
 from pipelines.core.clock import DAY, EVER, days, hours
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.event import Event
-from pipelines.core.feature import Count, Counted, Label, Last, Max, Mean, Sum
+from pipelines.core.feature import Count, Counted, Distinct, Label, Last, Max, Mean, Ratio, Std, Sum, Top
 from pipelines.features import batch, database, sql
 from pipelines.features.database import Database
 
@@ -122,7 +122,6 @@ def test_no_events_at_all_give_no_rows():
     (Counted("bad", "buy", "weight", Count(), days(1), key="customer"), "wanted a key"),
     (Counted("bad", "buy", "nobody", Count(), days(1), key="customer"), "no column nobody"),
     (Counted("bad", "visit", "customer", Count(), days(1)), "wanted a table of visit"),
-    (Counted("bad", "buy", "customer", Count(), days(1), where=(("country", ["DE"]),)), "plain values"),
 ])  # fmt: skip
 def test_a_definition_that_cannot_be_computed_is_one_clear_sentence(feature, message):
     with pytest.raises(ShelflifeError, match=message):
@@ -155,3 +154,17 @@ def test_the_database_reads_no_file_and_its_constants_cannot_break_out(tmp_path)
 def test_an_answer_without_its_offset_cannot_be_read_by_offset():
     with pytest.raises(ShelflifeError, match="none for x"):
         rows([buy("x", HOUR)], seen={})
+
+
+@pytest.mark.parametrize("how", [Distinct("country", cap=2), Top("country", cap=2), Ratio(Count(), Distinct("country", cap=2))])
+def test_a_set_beyond_its_cap_is_refused_and_one_at_its_cap_is_not(how):
+    sent = [buy(f"x{n}", n * HOUR, country=f"c{n}") for n in range(3)]
+    feature = Counted("lands_1d", "buy", "customer", how, days(1))
+    assert len(rows(sent, feature)) == 3
+    with pytest.raises(ShelflifeError, match="lands_1d: a window holds more than 2 different country; raise its cap"):
+        rows([*sent, buy("y", 4 * HOUR)], feature)
+
+
+def test_a_standard_deviation_of_large_amounts_is_exact():
+    sent = [buy(f"x{n}", n * HOUR, cents=10**11 + n) for n in range(3)]
+    assert rows(sent, Counted("spread_1d", "buy", "customer", Std("cents"), days(1)))["x2"]["spread_1d"] == 0.5

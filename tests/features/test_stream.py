@@ -128,7 +128,7 @@ def test_an_event_that_the_log_has_not_numbered_is_refused(tmp_path):
 
 
 def test_every_window_is_answered_by_an_index_and_no_scan(tmp_path):
-    store = OnlineStore(tmp_path / "s.db", worlds.case().features)
+    store = OnlineStore(tmp_path / "s.db", worlds.case(counted=worlds.STREAMED).features)
     for question in store.plan.questions:
         for text in (question.text, question.without):
             parameters = question.parameters('["a"]', DAY, "x" if text is question.without else None)

@@ -8,8 +8,27 @@ from pipelines.core.clock import EVER, days, hours, minutes
 from pipelines.core.contract import Contract, Field
 from pipelines.core.decision import CostMatrix, Probability
 from pipelines.core.event import Event
-from pipelines.core.feature import Count, Counted, Distinct, First, Label, Last, Max, Mean, Min, Sum, features
+from pipelines.core.feature import (
+    Count,
+    Counted,
+    Distinct,
+    First,
+    Label,
+    Last,
+    Max,
+    Mean,
+    Min,
+    Rate,
+    Ratio,
+    Since,
+    Std,
+    Sum,
+    Top,
+    features,
+    field,
+)  # fmt: skip
 from pipelines.core.usecase import Model, UseCase
+from pipelines.features import plan
 from pipelines.shop.tables import schema
 
 BUY = Contract(
@@ -52,7 +71,25 @@ COUNTED = (
     Counted("ever_low", "buy", "customer", Min("cents"), EVER, delay=hours(2)),
     Counted("gift_share", "buy", "customer", Mean("gift"), EVER),
     Counted("country_buys", "buy", "country", Count(), days(7)),
+    Counted("both_7d", "buy", ("customer", "item"), Sum("cents"), days(7)),
+    Counted("both_ever", "buy", ("item", "customer"), Last("country"), EVER, delay=days(1), key=("item", "customer")),
+    Counted("spread_7d", "buy", "customer", Std("cents"), days(7)),
+    Counted("spread_ever", "buy", "item", Std("gift"), EVER),
+    Counted("usual_7d", "buy", "customer", Top("country"), days(7)),
+    Counted("usual_cents_ever", "buy", ("customer", "country"), Top("cents"), EVER),
+    Counted("usual_gift_1d", "buy", "item", Top("gift"), days(1), delay=hours(1)),
+    Counted("since_1d", "buy", "customer", Since(), days(1)),
+    Counted("since_back_ever", "back", "item", Since(), EVER, delay=days(1)),
+    Counted("gift_rate_7d", "buy", "customer", Rate(field("gift") == True), days(7)),  # noqa: E712
+    Counted("dear_rate_ever", "buy", "item", Rate((field("cents") > 10) | ~field("country").among("DE", None)), EVER),
+    Counted("each_7d", "buy", "customer", Ratio(Sum("cents"), Count()), days(7)),
+    Counted("gap_1d", "buy", "item", Ratio(Max("cents"), Distinct("country")), days(1)),
+    Counted("heavy_1d", "buy", "customer", Count(), days(1), where=(field("weight") >= 0.5) & ~(field("gift") == None)),  # noqa: E711
+    Counted("light_7d", "buy", "item", Max("cents"), days(7), where=(field("weight") < 0) | (field("cents") <= -5)),
 )
+
+STREAMED = tuple(c for c in COUNTED if plan.refusal(c) is None)
+"""What the online store keeps; it refuses the others by name."""
 
 
 def cents_share(cents, cents_1d, ts):
