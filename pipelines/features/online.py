@@ -1,249 +1,215 @@
-"""The online store: rows, tiles and the log's offset in one SQLite file, changed in one transaction, bounded by expiry."""
-# ruff: noqa: S608  statements are made of our own table names and quoted fields; every value is a parameter
+"""The online store: rows and tiles by key, the log's offset and the identity of events, changed whole or not at all.
+
+One engine over any store of values (features/keyvalue.py): SQLite, Redis, memory. A batch of events is taken into the states of
+its keys, which stay in memory for the next batch, and everything that it changed is put at once, the offset among it. A batch
+that breaks, or that another writer overtook, is forgotten with all that is in memory; what is stored is the truth.
+
+A key's value holds its tiles and its newest rows. Older rows lie in chunks, one a key and day, for the three that need them: a
+moment in the past, a window with a delay, and a correction, which takes its tile down and makes it again from the rows.
+"""
 
 from __future__ import annotations
 
-import json
-import sqlite3
+import gc
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipelines.core.clock import days, iso, micros
+import msgspec
+
+from pipelines.core.clock import DAY, days, micros
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.event import Event
 from pipelines.core.feature import FeatureSet
-from pipelines.features.plan import Plan, Question, Series, align, answer, plan, rows_table, stored
+from pipelines.features.fold import fold
+from pipelines.features.keyvalue import HEAD, KeyValue, MemoryValues, Moved, SqliteValues
+from pipelines.features.microbatch import MicroBatch
+from pipelines.features.plan import Plan, align, plan
+from pipelines.features.rows import Rows
+from pipelines.features.state import Row, State, day_in, unpack_row
 from pipelines.features.tiles import FOREVER
+from pipelines.features.update import fill_of, oldest_of, update_of
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
-Row = tuple[Any, ...]
+class Head(msgspec.Struct, frozen=True):
+    """What the store is made for, how far it has got, and from when on it still has the events of each kind."""
+
+    plan: str
+    offset: int = 0
+    arrived: int = 0
+    horizons: dict[str, int] = {}
+
+    def horizon(self, kind: str) -> int:
+        return self.horizons.get(kind, -FOREVER)
+
+
+_pack_head = msgspec.msgpack.Encoder(order="deterministic").encode
+_unpack_head = msgspec.msgpack.Decoder(Head).decode
 
 
 class OnlineStore:
-    """One feature set's state in one SQLite file. A file made for other definitions is refused: `at` gives each its own."""
+    """One feature set's state in a store of values. Values made for other definitions are refused: `at` gives each its own."""
 
-    def __init__(self, path: Path, features: FeatureSet) -> None:
+    def __init__(self, where: Path | KeyValue, features: FeatureSet) -> None:
         self.plan: Plan = plan(features)
-        self.path = path
+        self._rows = Rows(self.plan.fields)
+        self.path = where if isinstance(where, Path) else None
+        self.values: KeyValue = _open(where) if isinstance(where, Path) else where
         self._lock = threading.RLock()
-        self._horizons: dict[str, int] = {}
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._connection = sqlite3.connect(
-            path, isolation_level=None, timeout=30, cached_statements=512, check_same_thread=False
-        )
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "cache_size=-65536"):
-            self._connection.execute(f"PRAGMA {pragma}")
-        self._create()
+        self.states: list[dict[Any, State]] = [{} for _ in self.plan.groups]
+        self._head: bytes | None = self.values.get([HEAD]).get(HEAD)
+        if self._head is None:
+            self._start()
+        self.head(self._head)
 
     @staticmethod
-    def at(folder: Path, features: FeatureSet) -> OnlineStore:
-        """The store of these definitions in a folder. Changed definitions begin a new file at offset 0, to be caught up from
-        the log, while the old file goes on answering for the release that uses it."""
-        return OnlineStore(folder / f"{plan(features).digest[:16]}.db", features)
+    def at(folder: Path, features: FeatureSet, url: str | None = None) -> OnlineStore:
+        """The store of these definitions: a file in the folder, or values in the Redis of the url. Changed definitions begin a
+        new one at offset 0, to be caught up from the log, while the old one goes on answering for the release that uses it."""
+        name = plan(features).digest[:16]
+        if url:
+            from pipelines.features.redis_values import RedisValues
 
-    def _create(self) -> None:
-        with self._transaction():
-            if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-                for statement in self.plan.create():
-                    self._connection.execute(statement)
-                values = [("plan", self.plan.digest), ("offset", 0), ("arrived", 0)]
-                self._connection.executemany("INSERT INTO meta VALUES (?, ?)", values)
-            if self._meta("plan") != self.plan.digest:
-                raise ShelflifeError(
-                    f"{self.path} was made for other feature definitions; use OnlineStore.at and read the log again"
-                )
+            return OnlineStore(RedisValues(url, name), features)
+        return OnlineStore(folder / f"{name}.db", features)
 
-    @contextmanager
-    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
-        with self._lock:
-            self._connection.execute(f"BEGIN {kind}")
-            try:
-                yield
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+    def _start(self) -> None:
+        head = _pack_head(Head(self.plan.digest))
+        try:
+            self.values.put([(HEAD, head)], on=None)
+        except Moved:  # another process has made the same store meanwhile
+            head = self.values.get([HEAD])[HEAD]
+        self._head = head
 
-    def _meta(self, name: str, default: Any = None) -> Any:
-        found = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return found[0] if found else default
-
-    def _set(self, name: str, value: Any) -> None:
-        self._connection.execute(
-            "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value)
-        )
+    def head(self, data: bytes | None = None) -> Head:
+        """The head as it is stored now. Raises ShelflifeError where it was made for other definitions, or is gone."""
+        data = self.values.get([HEAD]).get(HEAD) if data is None else data
+        found = _unpack_head(data) if data else None
+        if found is None or found.plan != self.plan.digest:
+            raise ShelflifeError(
+                f"{self.path or 'the online store'} was made for other feature definitions; use OnlineStore.at and read the log again"
+            )
+        return found
 
     def offset(self) -> int:
         """The log's offset up to which events have been applied."""
-        return int(self._meta("offset"))
+        return self.head().offset
 
     def arrived(self) -> int:
         """When the newest applied event arrived (microseconds): what a reader of features may call their freshness."""
-        return int(self._meta("arrived"))
+        return self.head().arrived
 
     def close(self) -> None:
-        self._connection.close()
+        self.values.close()
 
     def apply(self, events: Iterable[Event]) -> int:
         """Apply events of the log, whole or not at all, and return the new offset; what was applied before is skipped.
 
-        Events need their offset: raises ShelflifeError for one that has none.
+        Events need their offset: raises ShelflifeError for one that has none, and for a body that no feature can read.
         """
         batch = list(events)
         if any(event.offset is None for event in batch):
             raise ShelflifeError(
                 "wanted events that the log has given an offset, got one without; append it to the log and read it back"
             )
-        with self._transaction():
-            done = self.offset()
-            fresh = sorted((e for e in batch if (e.offset or 0) > done), key=lambda e: e.offset or 0)
-            for kind in self.plan.fields:
-                self._apply_kind(kind, [e for e in fresh if e.kind == kind])
-            if fresh:
-                self._set("offset", fresh[-1].offset)
-                self._set("arrived", max(self.arrived(), *(e.arrived or 0 for e in fresh)))
-            return self.offset()
+        rows = [(e.offset or 0, e.kind, e.ts, e.arrived or 0, (e.id, e.body)) for e in batch]
+        return self._apply(rows, self._rows.from_body)
 
-    def _apply_kind(self, kind: str, events: Sequence[Event]) -> None:
-        if not events:
-            return
-        fields, horizon = self.plan.fields[kind], int(self._meta(f"horizon {kind}", -FOREVER))
-        current = self._current(kind, [event.id for event in events])
-        changed: dict[str, Row] = {}
-        added: list[Row] = []
-        retracted: list[Row] = []
-        for event in events:
-            row = (event.id, event.ts, *(stored(event.body.get(name)) for name in fields))
-            before = current.get(event.id)
-            if before == row:
-                continue
-            retracted += [before] if before else []
-            current[event.id] = changed[event.id] = row
-            added.append(row)
-        kept = [row for row in changed.values() if row[1] >= horizon]
-        self._write_rows(kind, kept, [row[0] for row in retracted])
-        for series in (s for s in self.plan.series if s.of == kind):
-            self._write_tiles(series, fields, added, retracted)
+    def apply_stored(self, rows: Sequence[tuple[Any, ...]]) -> int:
+        """The same for rows as the log stores them (offset, kind, id, ts, arrived, digest, body as JSON): only the fields
+        that features read are taken out of the JSON."""
+        return self._apply([(o, kind, ts, at, (name, body)) for o, kind, name, ts, at, _, body in rows], self._rows.from_json)
 
-    def _current(self, kind: str, ids: Sequence[str]) -> dict[str, Row]:
-        rows = self._connection.execute(
-            f"SELECT * FROM {rows_table(kind)} WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),)
-        )
-        return {row[0]: row for row in rows}
+    def _apply(self, said: Sequence[tuple[Any, ...]], read: Callable[[str, int, Any], Row]) -> int:
+        with self._lock, _no_collection():
+            try:
+                return MicroBatch(self, self._head).take(said, read)
+            except Moved:
+                self.forget()
+                return MicroBatch(self, self._head).take(said, read)
+            except TypeError as error:
+                self.forget()
+                raise ShelflifeError(f"wanted one value of one type in a field that features read: {error}") from None
+            except BaseException:
+                self.forget()
+                raise
 
-    def _write_rows(self, kind: str, rows: Sequence[Row], gone: Sequence[str]) -> None:
-        table = rows_table(kind)
-        self._connection.executemany(f"DELETE FROM {table} WHERE id = ?", [(name,) for name in gone])
-        marks = ", ".join("?" * (2 + len(self.plan.fields[kind])))
-        self._connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
+    def forget(self) -> None:
+        """Let go of what is in memory; it is read again from what is stored."""
+        for states in self.states:
+            states.clear()
+        self._head = self.values.get([HEAD]).get(HEAD)
 
-    def _write_tiles(self, series: Series, fields: Sequence[str], added: Sequence[Row], retracted: Sequence[Row]) -> None:
-        """New events are merged in; a tile that held a version now corrected is made again from its rows."""
-        horizon = int(self._meta(f"horizon {series.table}", -FOREVER))
-        place = _placer(series, fields, horizon)
-        tiles: dict[tuple[Any, int], list[Any]] = {}
-        for row in added:
-            if (at := place(row)) is not None:
-                _count(tiles.setdefault(at, [0] + [0, 0, None, None] * len(series.fields)), series, fields, row)
-        self._connection.executemany(series.add(), [(*at, *numbers) for at, numbers in tiles.items()])
-        again = {at for row in retracted if (at := place(row)) is not None and at[1] > -FOREVER}
-        for key, start in again:
-            self._connection.execute(f"DELETE FROM {series.table} WHERE key = ? AND start = ?", (key, start))
-            self._connection.execute(series.rebuild(), (key, start, key, start, start + series.grain))
+    def put(self, changes: dict[bytes, bytes | None], head: Head) -> None:
+        """Make the changes and the new head, in one transaction. Raises Moved where another writer has been here."""
+        data = _pack_head(head)
+        self.values.put([*changes.items(), (HEAD, data)], on=self._head)
+        self._head = data
+
+    @cached_property
+    def updates(self) -> dict[str, Callable[..., None]]:
+        """Per kind, the function that takes rows into states."""
+        return {kind: update_of(self.plan, kind) for kind in self.plan.fields}
+
+    @cached_property
+    def fills(self) -> list[list[Callable[..., None]]]:
+        """Per group and series, the function that takes rows into the tiles of that series alone."""
+        return [[fill_of(self.plan, group, series) for series in group.series] for group in self.plan.groups]
+
+    @cached_property
+    def oldest(self) -> list[list[Callable[..., None]]]:
+        """Per group, the functions that count rows older than its horizon over EVER."""
+        return [oldest_of(self.plan, group) for group in self.plan.groups]
 
     def expire(self, now: int, keep: int = micros(days(30))) -> int:
-        """Drop what no ask at or after `now` can need and return how many rows went. `keep` (microseconds): how late a
-        correction may come and still replace what it corrects, beyond the longest window's own length."""
-        gone = 0
-        with self._transaction():
-            for kind in self.plan.fields:
-                reach = self.plan.reach(kind, keep)
-                if reach is not None:
-                    gone += self._expire(kind, align(now - reach))
-        return gone
+        """Drop what no ask at or after `now` can need and return how many events went. `keep` (microseconds): how late a
+        correction may come and still replace what it corrects over EVER."""
+        with self._lock:
+            self.forget()
+            head = self.head(self._head)
+            reached = {kind: align(now - self.plan.reach(kind, keep)) for kind in self.plan.fields}
+            horizons = {kind: max(at, head.horizon(kind)) for kind, at in reached.items()}
+            if horizons != head.horizons:
+                self.put({}, msgspec.structs.replace(head, horizons=horizons))  # from now on nobody asks for what goes
+            gone = 0
+            for changes, count in self._expired(horizons):
+                self.put(changes, self.head(self._head))
+                gone += count
+            return gone
 
-    def _expire(self, kind: str, horizon: int) -> int:
-        if horizon <= int(self._meta(f"horizon {kind}", -FOREVER)):
-            return 0
-        gone = self._connection.execute(f"DELETE FROM {rows_table(kind)} WHERE ts < ?", (horizon,)).rowcount
-        self._set(f"horizon {kind}", horizon)
-        for series in (s for s in self.plan.series if s.of == kind):
-            if series.ever:
-                self._connection.execute(series.fold(), (horizon,))
-            self._connection.execute(f"DELETE FROM {series.table} WHERE start > ? AND start < ?", (-FOREVER, horizon))
-            self._set(f"horizon {series.table}", horizon)
-        return gone
+    def _expired(self, horizons: Mapping[str, int]) -> Iterator[tuple[dict[bytes, bytes | None], int]]:
+        """What is older than the horizons, some at a time, and how many events are among it. A kill between two leaves no harm."""
+        for group in self.plan.groups:
+            horizon = horizons[group.of]
+            for page in self.values.scan(b"v%c" % group.number):
+                made = {key: fold(value, group, horizon) for key, value in page}
+                yield {key: made[key] for key, value in page if made[key] != value}, 0
+            for page in self.values.scan(b"c%c" % group.number):
+                yield {key: None for key, _ in page if day_in(key) * DAY < horizon}, 0
+        for n, kind in enumerate(self.plan.fields):
+            for page in self.values.scan(b"i%c" % n):
+                old = [key for key, value in page if unpack_row(value)[0] < horizons[kind]]
+                yield dict.fromkeys(old), len(old)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[int]:
-        """One consistent view of rows, tiles and offset, for as long as it is open; gives the offset."""
-        with self._transaction("DEFERRED"):
-            meta = dict(self._connection.execute("SELECT name, value FROM meta"))
-            self._horizons = {kind: meta[f"horizon {kind}"] for kind in self.plan.fields if f"horizon {kind}" in meta}
-            yield int(meta["offset"])
-
-    def ask(self, question: Question, keys: Sequence[Any], ts: int, own: str | None = None) -> dict[Any, dict[str, Any]]:
-        """The window's features of each key at the moment ts, inside a snapshot; a key that is missing has an empty window.
-        `own` is the id of the ask, where it must be left out by id."""
-        self._check_horizon(question, ts)
-        found = self._connection.execute(
-            question.text if own is None else question.without, question.parameters(json.dumps(keys), ts, own)
-        )
-        if question.series is None:
-            return {key: {f.name: number(v) for f, v in zip(question.features, cells, strict=True)} for key, *cells in found}
-        columns = question.series.columns
-        merged = ((key, dict(zip(columns, numbers, strict=True))) for key, *numbers in found)
-        return {key: {f.name: answer(f, numbers) for f in question.features} for key, numbers in merged}
-
-    def _check_horizon(self, question: Question, ts: int) -> None:
-        """Refuses a moment whose window has expired in part: a count too low would look like an answer."""
-        horizon = self._horizons.get(question.window.of, -FOREVER)
-        low, end = question.window.edges(ts)
-        if (end if question.window.ever and question.series else low) < horizon and horizon > -FOREVER:
-            raise ShelflifeError(
-                f"wanted features at {iso(ts)}, but the store keeps {question.window.of} from {iso(horizon)} on; read them in batch"
-            )
-
-    def holds(self, kind: str, name: str, before: int) -> bool:
-        """Whether an event of that id, with an earlier time, is among the rows."""
-        if kind not in self.plan.fields:
-            return False
-        query = f"SELECT 1 FROM {rows_table(kind)} WHERE id = ? AND ts < ?"
-        return self._connection.execute(query, (name, before)).fetchone() is not None
+    def id_key(self, kind: str, name: str) -> bytes:
+        """Where the newest version of an event is kept."""
+        return b"i%c" % list(self.plan.fields).index(kind) + name.encode()
 
 
-def _placer(series: Series, fields: Sequence[str], horizon: int) -> Callable[[Row], tuple[Any, int] | None]:
-    """The function from a row to its tile (key, start): None where the filter or a null key leaves it out, or it is too old."""
-    by = 2 + fields.index(series.by)
-    kept = series.where.test()
-
-    def place(row: Row) -> tuple[Any, int] | None:
-        if row[by] is None or (series.where and not kept(dict(zip(fields, row[2:], strict=True)))):
-            return None
-        if row[1] < horizon:
-            return (row[by], -FOREVER) if series.ever else None
-        return row[by], row[1] - row[1] % series.grain
-
-    return place
+def _open(path: Path) -> KeyValue:
+    return MemoryValues() if str(path) == ":memory:" else SqliteValues(path)
 
 
-def _count(numbers: list[Any], series: Series, fields: Sequence[str], row: Row) -> None:
-    """Adds the row to a tile's numbers, in the order of Series.columns."""
-    numbers[0] += 1
-    for n, field in enumerate(series.fields):
-        value, at = row[2 + fields.index(field)], 1 + 4 * n
-        if value is not None:
-            numbers[at] += 1
-            numbers[at + 1] += value
-            numbers[at + 2] = value if numbers[at + 2] is None else min(numbers[at + 2], value)
-            numbers[at + 3] = value if numbers[at + 3] is None else max(numbers[at + 3], value)
-
-
-def number(value: Any) -> Any:
-    """A value read from rows: numbers as float, texts and null as they are."""
-    return float(value) if isinstance(value, int | float) else value
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the collector of cycles: states are many small lists, none of them in a cycle, and it would look at all of them."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

@@ -2,6 +2,7 @@
 
 import sqlite3
 
+import msgspec
 import pytest
 import worlds
 from test_batch import buy
@@ -10,6 +11,8 @@ from pipelines.core.clock import DAY, EVER, days
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.event import Event
 from pipelines.core.feature import Count, Counted, Min, Sum, features
+from pipelines.features.keyvalue import _select
+from pipelines.features.state import value_key
 from pipelines.features.stream import OnlineStore, StreamReader
 
 HOUR = DAY // 24
@@ -59,13 +62,21 @@ def test_a_store_that_is_opened_again_goes_on_where_it_was(tmp_path):
     assert read(again, DAILY, 3 * HOUR)["cents_1d"] == 200
 
 
-def test_a_reader_sees_a_batch_whole_while_another_connection_writes(tmp_path):
+def test_a_reader_sees_what_another_connection_wrote_and_the_offset_of_the_same_moment(tmp_path):
     writer, reader = OnlineStore(tmp_path / "s.db", DAILY), OnlineStore(tmp_path / "s.db", DAILY)
     log = worlds.logged([buy("x", HOUR), buy("y", 2 * HOUR)])
-    with reader.snapshot() as offset:
-        writer.apply(log)
-        assert (offset, reader.offset()) == (0, 0)
-    assert reader.offset() == 2
+    for event, cents in zip(log, (100, 200), strict=True):
+        writer.apply([event])
+        columns, offset = StreamReader(reader, DAILY, worlds.BUY).read([Event("buy", "ask", 3 * HOUR, {"customer": "a"})])
+        assert (offset, columns["cents_1d"][0]) == (event.offset, cents)
+
+
+def test_a_second_writer_goes_on_where_the_first_was_and_counts_nothing_twice(tmp_path):
+    one, two = OnlineStore(tmp_path / "s.db", DAILY), OnlineStore(tmp_path / "s.db", DAILY)
+    log = worlds.logged([buy(f"x{n}", n * HOUR) for n in range(6)])
+    for n, store in enumerate((one, two, one, one, two, one)):
+        assert store.apply(log[: n + 1]) == n + 1
+    assert read(one, DAILY, 6 * HOUR)["cents_1d"] == read(two, DAILY, 6 * HOUR)["cents_1d"] == 600
 
 
 def test_a_correction_replaces_even_the_smallest_value(tmp_path):
@@ -108,8 +119,8 @@ def test_ever_is_folded_and_still_counts_what_is_gone_and_what_comes_very_late(t
     assert read(store, ALL, 60 * DAY) == {"n_ever": 60, "n_7d": 7}
     store.apply(log)
     assert read(store, ALL, 61 * DAY)["n_ever"] == 61
-    tiles = store._connection.execute("SELECT count(*) FROM tile_0").fetchone()[0]
-    assert tiles < 20
+    (packed,) = store.values.get([value_key(store.plan.groups[0], "a")]).values()
+    assert len(packed) < 1000
 
 
 def test_changed_definitions_get_a_store_of_their_own_and_a_wrong_one_is_refused(tmp_path):
@@ -127,19 +138,39 @@ def test_an_event_that_the_log_has_not_numbered_is_refused(tmp_path):
         OnlineStore(tmp_path / "s.db", DAILY).apply([Event("buy", "x", HOUR, {})])
 
 
-def test_every_window_is_answered_by_an_index_and_no_scan(tmp_path):
-    store = OnlineStore(tmp_path / "s.db", worlds.case(counted=worlds.STREAMED).features)
-    for question in store.plan.questions:
-        for text in (question.text, question.without):
-            parameters = question.parameters('["a"]', DAY, "x" if text is question.without else None)
-            plan = [row[-1] for row in store._connection.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]
-            assert not [
-                line for line in plan if line.startswith("SCAN") and not line.startswith(("SCAN k", "SCAN (subquery"))
-            ], plan
+def test_a_read_looks_its_keys_up_and_scans_nothing(tmp_path):
+    store = OnlineStore(tmp_path / "s.db", DAILY)
+    plan = store.values._connection.execute("EXPLAIN QUERY PLAN " + _select(4), [b"x"] * 4).fetchall()
+    assert [row[-1] for row in plan] == ["SEARCH kept USING PRIMARY KEY (key=?)"]
+
+
+def test_a_busy_key_keeps_few_rows_at_hand_and_still_answers_any_moment(tmp_path):
+    store = OnlineStore(tmp_path / "s.db", DAILY)
+    log = worlds.logged([buy(f"x{n}", n * 1_000_000, cents=n) for n in range(5000)])
+    for at in range(0, 5000, 100):
+        store.apply(log[at : at + 100])
+    (packed,) = store.values.get([value_key(store.plan.groups[0], "a")]).values()
+    assert len(packed) < 3000
+    for seconds in (1, 17, 2000, 4999, 7000):
+        known = range(min(seconds, 5000))
+        assert read(store, DAILY, seconds * 1_000_000) == {"cents_1d": sum(known), "low_1d": min(known)}
+
+
+def test_many_asks_are_answered_as_each_alone(tmp_path):
+    log = worlds.logged([buy(f"x{n}", n * HOUR // 7, customer=f"c{n % 9}", cents=n) for n in range(300)])
+    store = OnlineStore(tmp_path / "s.db", DAILY)
+    store.apply(log)
+    reader = StreamReader(store, DAILY, worlds.BUY)
+    asks = [Event("buy", f"ask{n}", 30 * HOUR + n * HOUR, {"customer": f"c{n % 11}" if n % 5 else None}) for n in range(40)]
+    together, _ = reader.read(asks)
+    for n, ask in enumerate(asks):
+        alone, _ = reader.read([ask])
+        assert all(worlds.same(alone[name][0], column[n]) for name, column in together.items())
 
 
 def test_the_file_is_plain_sqlite_with_the_offset_in_it(tmp_path):
     store = OnlineStore(tmp_path / "s.db", DAILY)
     store.apply(worlds.logged([buy("x", HOUR)]))
     store.close()
-    assert sqlite3.connect(tmp_path / "s.db").execute("SELECT value FROM meta WHERE name = 'offset'").fetchone() == (1,)
+    (head,) = sqlite3.connect(tmp_path / "s.db").execute("SELECT value FROM kept WHERE key = ?", (b"head",)).fetchone()
+    assert msgspec.msgpack.decode(head)["offset"] == 1

@@ -1,0 +1,133 @@
+"""Where the online features lie: packed values by key, changed all at once or not at all, in memory or in one SQLite file.
+
+A store of values is told apart from another by its head, the value under `HEAD`: a change says which head it was made on, and
+is refused when another writer has moved on since. So there is one writer, and nobody has to elect it.
+"""
+# ruff: noqa: S608  the statements are made of question marks; every value is a parameter
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+HEAD = b"head"
+"""The key of the value that every change renews: what was made of the log so far."""
+
+PAGE = 1000
+"""Values that a scan looks at together."""
+
+MOST = 16_384
+"""Keys in one statement; more are read in several, which no reader of features asks for."""
+
+Change = tuple[bytes, bytes | None]
+"""A key and its new value; None takes it away."""
+
+
+class Moved(Exception):
+    """Another writer has changed the values since this change was begun."""
+
+
+class KeyValue(Protocol):
+    """Packed values by key. What one `get` gives belongs to one moment; a `put` is whole or nothing, and survives a kill."""
+
+    def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """The values of those keys that have one."""
+
+    def put(self, changes: Iterable[Change], *, on: bytes | None) -> None:
+        """Make the changes, if the head is still `on`. Raises Moved if it is not."""
+
+    def scan(self, prefix: bytes) -> Iterator[Sequence[tuple[bytes, bytes]]]:
+        """Every key with that prefix, with its value, some at a time; changes meanwhile may or may not be seen."""
+
+    def close(self) -> None: ...
+
+
+class MemoryValues:
+    """Values in this process, for a reader that has seen nothing and for tests."""
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+
+    def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        return {key: self._values[key] for key in keys if key in self._values}
+
+    def put(self, changes: Iterable[Change], *, on: bytes | None) -> None:
+        if self._values.get(HEAD) != on:
+            raise Moved
+        for key, value in changes:
+            if value is None:
+                self._values.pop(key, None)
+            else:
+                self._values[key] = value
+
+    def scan(self, prefix: bytes) -> Iterator[Sequence[tuple[bytes, bytes]]]:
+        yield [(key, value) for key, value in self._values.items() if key.startswith(prefix)]
+
+    def close(self) -> None:
+        pass
+
+
+class SqliteValues:
+    """Values in one SQLite file, write-ahead. One process writes, any number read; the threads of a process take turns."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = path
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(
+            path, isolation_level=None, timeout=30, cached_statements=64, check_same_thread=False
+        )
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "busy_timeout=30000",
+            "cache_size=-65536",
+            "mmap_size=1073741824",
+        ):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._connection.execute("CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+
+    def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        with self._lock:
+            if len(keys) <= MOST:
+                return dict(self._some(keys))
+            return {key: value for at in range(0, len(keys), MOST) for key, value in self._some(keys[at : at + MOST])}
+
+    def _some(self, keys: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+        wanted = 1 << (len(keys) - 1).bit_length() if keys else 1  # few statements, prepared once
+        return self._connection.execute(_select(wanted), [*keys, *[HEAD] * (wanted - len(keys))]).fetchall()
+
+    def put(self, changes: Iterable[Change], *, on: bytes | None) -> None:
+        ordered = sorted(changes)  # neighbours share a page, which then is written once
+        kept = [change for change in ordered if change[1] is not None]
+        gone = [(key,) for key, value in ordered if value is None]
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            found = self._connection.execute("SELECT value FROM kept WHERE key = ?", (HEAD,)).fetchone()
+            if (found[0] if found else None) != on:
+                raise Moved
+            self._connection.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?)", kept)
+            self._connection.executemany("DELETE FROM kept WHERE key = ?", gone)
+
+    def scan(self, prefix: bytes) -> Iterator[Sequence[tuple[bytes, bytes]]]:
+        after, end = prefix, prefix[:-1] + bytes([prefix[-1] + 1])
+        query = "SELECT key, value FROM kept WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
+        while True:
+            with self._lock:
+                rows = self._connection.execute(query, (after, end, PAGE)).fetchall()
+            if not rows:
+                return
+            yield rows
+            after = rows[-1][0] + b"\0"
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@lru_cache(maxsize=64)
+def _select(count: int) -> str:
+    return f"SELECT key, value FROM kept WHERE key IN ({', '.join('?' * count)})"

@@ -1,0 +1,183 @@
+"""One batch of events on its way into the online store: new rows and tiles, corrections, and what of it all is to be put."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipelines.core.clock import DAY
+from pipelines.features.keyvalue import HEAD
+from pipelines.features.plan import ROWS, SINCE, Group, plain_key
+from pipelines.features.state import (
+    Row,
+    State,
+    blank,
+    chunk_key,
+    drop,
+    pack,
+    pack_row,
+    pack_rows,
+    unpack,
+    unpack_row,
+    unpack_rows,
+    value_key,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from pipelines.features.online import OnlineStore
+
+LONGEST = 32
+"""Rows that a key's value holds before all but the newest half of so many move into chunks."""
+
+HELD = 200_000
+"""Keys whose state is held in memory between two batches; beyond that, those that the last batch did not touch are let go."""
+
+
+class MicroBatch:
+    """One batch of events on its way into the store: what it read, what it changed."""
+
+    def __init__(self, store: OnlineStore, head: bytes | None) -> None:
+        self.store, self.plan = store, store.plan
+        self.head = store.head(head)
+        self.touched: list[set[Any]] = [set() for _ in self.plan.groups]
+        self.chunks: dict[bytes, list[Row]] = {}
+        self.ids: dict[bytes, bytes] = {}
+
+    def take(self, said: Sequence[tuple[Any, ...]], read: Callable[[str, int, Any], Row]) -> int:
+        """Everything above the head's offset, in order; the new offset."""
+        done = self.head.offset
+        fresh = sorted((one for one in said if one[0] > done), key=lambda one: one[0])
+        if not fresh:
+            return done
+        for number, kind in enumerate(self.plan.fields):
+            if rows := [read(kind, ts, body) for _, k, ts, _, body in fresh if k == kind]:
+                self._take_kind(number, kind, rows)
+        arrived = max(self.head.arrived, *(one[3] for one in fresh))
+        head = msgspec.structs.replace(self.head, offset=fresh[-1][0], arrived=arrived)
+        self.store.put(self._changes(), head)
+        self._let_go()
+        return head.offset
+
+    def _take_kind(self, number: int, kind: str, rows: list[Row]) -> None:
+        """New events are taken in; a version that is corrected is taken out first. What is older than the horizon counts
+        over EVER alone, and once and for all."""
+        horizon, prefix = self.head.horizon(kind), b"i%c" % number
+        names = [prefix + row[1].encode() for row in rows]
+        known = self._known(names, horizon)
+        fresh: dict[bytes, Row] = {}
+        old: list[Row] = []
+        for name, row in zip(names, rows, strict=True):
+            before = fresh.get(name) or known.get(name)
+            if before == row:
+                continue
+            if before is not None:
+                self._add(kind, list(fresh.values()))
+                known |= fresh
+                fresh = {}
+                self._retract(kind, before)
+            if row[0] < horizon:
+                old.append(row)
+                known.pop(name, None)
+                self.ids.pop(name, None)
+            else:
+                fresh[name] = row
+                self.ids[name] = pack_row(row)
+        self._add(kind, list(fresh.values()))
+        self._add_old(kind, old)
+
+    def _known(self, names: list[bytes], horizon: int) -> dict[bytes, Row]:
+        found = {name: unpack_row(data) for name, data in self.store.values.get(names).items() if name != HEAD}
+        return {name: row for name, row in found.items() if row[0] >= horizon}
+
+    def _add(self, kind: str, rows: list[Row]) -> None:
+        if not rows:
+            return
+        groups = self.plan.groups_of(kind)
+        self._load(groups, rows)
+        late: list[tuple[int, Any, Row]] = []
+        self.store.updates[kind](rows, late, *(self.store.states[group.number] for group in groups))
+        for n, key, row in late:
+            self._chunk(groups[n], key, row[0]).append(row)
+
+    def _add_old(self, kind: str, rows: list[Row]) -> None:
+        if not rows:
+            return
+        groups = self.plan.groups_of(kind)
+        self._load(groups, rows)
+        for group in groups:
+            states = self.store.states[group.number]
+            for row in rows:
+                if (key := plain_key(row[at] for at in self.plan.places(group))) is not None:
+                    for count in self.store.oldest[group.number]:
+                        count(states[key], [row])
+
+    def _retract(self, kind: str, row: Row) -> None:
+        """The row out of its keys' rows, and their tiles of its time made again without it."""
+        groups = self.plan.groups_of(kind)
+        self._load(groups, [row])
+        for group in groups:
+            if (key := plain_key(row[at] for at in self.plan.places(group))) is None:
+                continue
+            state = self.store.states[group.number][key]
+            (state[ROWS] if row in state[ROWS] else self._chunk(group, key, row[0])).remove(row)
+            for series, fill in zip(group.series, self.store.fills[group.number], strict=True):
+                start = row[0] - row[0] % series.grain
+                drop(state, series, start)
+                fill(state, sorted(self._between(group, key, state, start, start + series.grain)))
+
+    def _between(self, group: Group, key: Any, state: State, low: int, end: int) -> list[Row]:
+        """A key's rows with `low <= ts < end`."""
+        older = range(low // DAY, (min(end, state[SINCE]) - 1) // DAY + 1) if low < state[SINCE] else ()
+        rows = [row for day in older for row in self._chunk(group, key, day * DAY)]
+        return [row for row in (*rows, *state[ROWS]) if low <= row[0] < end]
+
+    def _chunk(self, group: Group, key: Any, ts: int) -> list[Row]:
+        """A day's older rows of a key, to be read and changed."""
+        name = chunk_key(group, key, ts // DAY)
+        if name not in self.chunks:
+            data = self.store.values.get([name]).get(name)
+            self.chunks[name] = unpack_rows(data) if data else []
+        return self.chunks[name]
+
+    def _load(self, groups: Sequence[Group], rows: Sequence[Row]) -> None:
+        """The state of every key of the rows, from what is stored where it is not in memory."""
+        missing: dict[bytes, tuple[Group, Any]] = {}
+        for group in groups:
+            at, states = self.plan.places(group), self.store.states[group.number]
+            keys = {row[at[0]] for row in rows} if len(at) == 1 else {tuple(row[i] for i in at) for row in rows}
+            mine = {key for key in keys if key is not None and (len(at) == 1 or None not in key)}
+            self.touched[group.number] |= mine
+            missing |= {value_key(group, key): (group, key) for key in mine - states.keys()}
+        found = self.store.values.get(list(missing)) if missing else {}
+        for name, (group, key) in missing.items():
+            data = found.get(name)
+            self.store.states[group.number][key] = unpack(data, group) if data else blank(group)
+
+    def _changes(self) -> dict[bytes, bytes | None]:
+        """Everything that the batch has changed, packed."""
+        changes: dict[bytes, bytes | None] = {}
+        for group in self.plan.groups:
+            states = self.store.states[group.number]
+            for key in self.touched[group.number]:
+                state = states[key]
+                if len(state[ROWS]) > LONGEST:
+                    self._settle(group, key, state)
+                changes[value_key(group, key)] = pack(state, group)
+        changes |= {name: pack_rows(rows) for name, rows in self.chunks.items()}
+        return changes | self.ids
+
+    def _settle(self, group: Group, key: Any, state: State) -> None:
+        """The older rows of a busy key into the chunks of their days."""
+        rows = sorted(state[ROWS])
+        moved, state[ROWS] = rows[: -LONGEST // 2], rows[-LONGEST // 2 :]
+        state[SINCE] = moved[-1][0] + 1
+        for row in moved:
+            self._chunk(group, key, row[0]).append(row)
+
+    def _let_go(self) -> None:
+        for states, touched in zip(self.store.states, self.touched, strict=True):
+            if len(states) > HELD:
+                for key in states.keys() - touched:
+                    del states[key]

@@ -1,0 +1,136 @@
+"""What a store knew of many keys at one moment, and the windows of them: exactly, key by key, or for all keys at once.
+
+A window is its tiles from the far edge to the last tile that ends at or before the near edge, and the rows from there on. Where
+a key has no row at or after the near edge, the tile that holds the edge is whole, and no row need be looked at: that is the common
+case of an ask of now, and what `at_once` answers for a hundred keys in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipelines.core.aggregation import OverCap
+from pipelines.core.clock import DAY
+from pipelines.core.errors import ShelflifeError
+from pipelines.core.feature import Counted
+from pipelines.features.keyvalue import Moved
+from pipelines.features.merge import Sums, finished, gather, joined
+from pipelines.features.online import OnlineStore
+from pipelines.features.plan import NEWEST, ROWS, SINCE, Group, Question
+from pipelines.features.state import WORD, Row, State, blank, chunk_key, pack, unpack, unpack_rows
+from pipelines.features.tiles import FOREVER
+from pipelines.features.update import EMPTY
+
+AT_ONCE = frozenset({"count", "sum", "mean", "min", "max"})
+"""Aggregations that arrays answer."""
+
+
+class Moment:
+    """The values of some keys as one read of the store gave them."""
+
+    def __init__(self, store: OnlineStore, found: Mapping[bytes, bytes]) -> None:
+        self._store, self._found = store, found
+        self._states: dict[bytes, State] = {}
+        self._chunks: dict[bytes, list[Row]] = {}
+
+    def window(self, question: Question, key: Any, name: bytes, ts: int, own: Row | None) -> list[Any]:
+        """The features of one key at ts, in the question's order. `name` is where the key's value is kept, `own` the row of the
+        ask's own event, which is never among its past. Raises Moved where the key has changed since it was read."""
+        low, end = question.window.edges(ts)
+        state = self._state(question.group, name)
+        parts = finished(self._sums(question, key, name, state, low, end, own))
+        return [self._finish(feature, parts, end) for feature in question.features]
+
+    def _sums(self, question: Question, key: Any, name: bytes, state: State, low: int, end: int, own: Row | None) -> Sums:
+        """Whole tiles, and rows for the rest: the tile that the near edge cuts, and the one that holds the ask's own event."""
+        series, parts = question.series, question.parts
+        cut = FOREVER if state[NEWEST] < end else max(end - end % series.grain, low)
+        if own is not None and low <= own[0] < end:
+            hole = own[0] - own[0] % series.grain
+            sums = joined(
+                gather(state, series, parts, low, min(hole, cut)), gather(state, series, parts, hole + series.grain, cut)
+            )
+            spans = [(hole, min(hole + series.grain, end))] + ([(cut, end)] if hole < cut < end else [])
+        else:
+            sums = gather(state, series, parts, low, cut)
+            spans = [(cut, end)] if cut < end else []
+        if not spans:
+            return sums
+        mine = None if own is None else own[1]
+        rows = [r for span in spans for r in self._between(question.group, key, name, state, *span) if r[1] != mine]
+        return joined(sums, self._of_rows(question, rows))
+
+    def _of_rows(self, question: Question, rows: list[Row]) -> Sums:
+        state = blank(question.group)
+        self._store.fills[question.group.number][question.group.series.index(question.series)](state, rows)
+        return gather(state, question.series, question.parts, -FOREVER, FOREVER)
+
+    def _finish(self, feature: Counted, parts: Mapping[Any, Any], end: int) -> Any:
+        try:
+            return feature.how.finish(parts, end)
+        except OverCap as error:
+            raise ShelflifeError(f"feature {feature.name}: {error}") from None
+
+    def _state(self, group: Group, name: bytes) -> State:
+        if name not in self._states:
+            data = self._found.get(name)
+            self._states[name] = unpack(data, group) if data else blank(group)
+        return self._states[name]
+
+    def _between(self, group: Group, key: Any, name: bytes, state: State, low: int, end: int) -> list[Row]:
+        """A key's rows with `low <= ts < end`."""
+        rows: list[Row] = state[ROWS]
+        if low < state[SINCE]:
+            days = range(low // DAY, (min(end, state[SINCE]) - 1) // DAY + 1)
+            rows = [*rows, *self._older([chunk_key(group, key, day) for day in days], name)]
+        return [row for row in rows if low <= row[0] < end]
+
+    def _older(self, names: list[bytes], value: bytes) -> list[Row]:
+        """The rows of some chunks, read together with the key's value, which must be the one that was read before."""
+        if missing := [name for name in names if name not in self._chunks]:
+            found = self._store.values.get([value, *missing])
+            if found.get(value) != self._found.get(value):
+                raise Moved
+            self._chunks |= {name: unpack_rows(found[name]) if name in found else [] for name in missing}
+        return [row for name in names for row in self._chunks[name]]
+
+    def at_once(self, question: Question, names: Sequence[bytes], ts: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+        """The features of many keys, each at its own ts: an array each, and for which keys they hold. They hold where the key has
+        no row at or after the near edge. Only for questions of AT_ONCE."""
+        group, series = question.group, question.series
+        nothing = pack(blank(group), group)
+        values = [self._found.get(name, nothing) for name in names]
+        words = np.frombuffer(b"".join(values), dtype="<f8")
+        starts = np.cumsum([0, *map(len, values)])[:-1] // WORD
+        head = words[starts[:, None] + np.arange(2 + len(group.arrays))]
+        lengths = head[:, 2:].astype(np.int64)
+        mine = group.arrays.index(series.slot)
+        begins = starts + head.shape[1] + lengths[:, :mine].sum(axis=1)
+        tiles = lengths[:, mine] // series.width
+        owner = np.repeat(np.arange(len(values)), tiles)
+        at = np.repeat(begins - (np.cumsum(tiles) - tiles) * series.width, tiles) + np.arange(len(owner)) * series.width
+        ends = ts - question.window.lag
+        low = ends - question.window.length if not question.window.ever else np.full(len(values), -FOREVER)
+        inside = words[at] >= (low - low % series.grain if not question.window.ever else low)[owner]
+        owner, at = owner[inside], at[inside]
+        found = {p: _total(p.op, words[at + series.columns[p]], owner, len(values)) for p in question.parts}
+        return [_value(feature, found) for feature in question.features], head[:, 0] < ends
+
+
+def _total(op: str, cells: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:
+    if op in ("lo", "hi"):
+        total = np.full(count, EMPTY[op])
+        (np.minimum if op == "lo" else np.maximum).at(total, owner, cells)
+        return total
+    return np.bincount(owner, weights=cells, minlength=count)
+
+
+def _value(feature: Counted, found: Mapping[Any, np.ndarray]) -> np.ndarray:
+    """core's Aggregation.finish over arrays."""
+    parts = [found[part] for part in feature.how.parts]
+    if feature.how.how == "mean":
+        return np.divide(parts[0], parts[1], out=np.full(len(parts[0]), np.nan), where=parts[1] > 0)
+    return np.where(np.isinf(parts[0]), np.nan, parts[0]) if feature.how.how in ("min", "max") else parts[0]

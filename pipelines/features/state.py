@@ -1,0 +1,139 @@
+"""The state of one key, in memory and packed: a list of its newest rows and tiles, and the same as bytes.
+
+Packed, everything that is a number comes first, as doubles: the head (newest ts, since, the length of each array of tiles), then
+the arrays. So a reader of many keys takes the tiles of all of them apart at once. Rows, first, last and bags follow as MessagePack.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from pipelines.features.plan import NEWEST, ROWS, SINCE, SLOTS, Group, Series
+from pipelines.features.tiles import FOREVER
+
+Row = tuple[Any, ...]
+"""ts, id, and the fields that the plan names."""
+
+State = list[Any]
+"""See plan.NEWEST and the names beside it."""
+
+WORD = 8
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[list[tuple[Any, ...]], list[Any]]).decode
+_decode_rows = msgspec.msgpack.Decoder(list[tuple[Any, ...]]).decode
+_decode_row = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
+
+
+def blank(group: Group) -> State:
+    """The state of a key that nothing has happened to."""
+    state: State = [-FOREVER, -FOREVER, []]
+    for series in group.series:
+        state.append(array("d"))
+        state += [[] for _ in series.objects]
+    return state
+
+
+def pack(state: State, group: Group) -> bytes:
+    """The state as bytes, a whole number of words."""
+    arrays = [state[slot] for slot in group.arrays]
+    head = array("d", [state[NEWEST], state[SINCE], *map(len, arrays)])
+    rest = _encode((state[ROWS], [state[slot] for slot in group.lists]))
+    padding = b"\xc1" * (-(len(rest) + 1) % WORD)  # the first byte says how many; 0xc1 is never used in MessagePack
+    return b"".join([head.tobytes(), *(a.tobytes() for a in arrays), bytes([len(padding)]), rest, padding])
+
+
+def unpack(data: bytes, group: Group) -> State:
+    """The state that `pack` wrote."""
+    at = WORD * (2 + len(group.arrays))
+    head = array("d", data[:at])
+    state: State = [int(head[0]), int(head[1]), []] + [None] * (group.slots - SLOTS)
+    for slot, length in zip(group.arrays, head[2:], strict=True):
+        end = at + WORD * int(length)
+        state[slot] = array("d", data[at:end])
+        at = end
+    state[ROWS], lists = _decode(data[at + 1 : len(data) - data[at]])
+    for slot, values in zip(group.lists, lists, strict=True):
+        state[slot] = values
+    return state
+
+
+def pack_row(row: Row) -> bytes:
+    return _encode(row)
+
+
+def unpack_row(data: bytes) -> Row:
+    return _decode_row(data)
+
+
+def pack_rows(rows: Iterable[Row]) -> bytes:
+    return _encode(list(rows))
+
+
+def unpack_rows(data: bytes) -> list[Row]:
+    return _decode_rows(data)
+
+
+def drop(state: State, series: Series, start: int) -> None:
+    """Takes a tile away, numbers and objects."""
+    numbers, width = state[series.slot], series.width
+    at = bisect_left(numbers[::width], start) * width
+    if at < len(numbers) and numbers[at] == start:
+        del numbers[at : at + width]
+    for slot in series.lists.values():
+        state[slot] = [entry for entry in state[slot] if entry[0] != start]
+
+
+def place(numbers: array[float], start: int, width: int, empty: array[float]) -> int:
+    """Where the tile's numbers begin; an empty one is put in where there is none. Tiles lie in order of time."""
+    at = len(numbers) - width
+    while at >= 0 and numbers[at] > start:
+        at -= width
+    if at >= 0 and numbers[at] == start:
+        return at
+    at += width
+    numbers[at:at] = empty
+    numbers[at] = start
+    return at
+
+
+def entry(entries: list[list[Any]], start: int) -> list[Any]:
+    """The tile's entry in a list of objects; a new one, [start, None], where there is none."""
+    at = len(entries)
+    while at and entries[at - 1][0] > start:
+        at -= 1
+    if at and entries[at - 1][0] == start:
+        return entries[at - 1]
+    entries.insert(at, [start, None])
+    return entries[at]
+
+
+def value_key(group: Group, key: Any) -> bytes:
+    """Where a key's state is kept."""
+    return b"v%c" % group.number + _key(key)
+
+
+def chunk_key(group: Group, key: Any, day: int) -> bytes:
+    """Where a key's older rows of a day (days since 1970) are kept."""
+    return b"c%c" % group.number + _key(key) + day.to_bytes(4, "big", signed=True)
+
+
+def day_in(key: bytes) -> int:
+    """The day of a chunk's key."""
+    return int.from_bytes(key[-4:], "big", signed=True)
+
+
+def _key(key: Any) -> bytes:
+    """A key's bytes: equal for what is equal, so True is 1 and 1.0 is 1."""
+    return _pack_key(key if key.__class__ is str else tuple(map(_whole, key)) if isinstance(key, tuple) else _whole(key))
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, bool | float) and value == int(value) else value
+
+
+_pack_key = msgspec.msgpack.Encoder().encode
