@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,15 +26,25 @@ ARROW = {
 """How each type of a contract lies in an event table."""
 
 
-def validate(kind: str, table: pa.Table, contract: Contract, suites: Path, docs: Path | None = None, *, as_of: int) -> Verdict:
+def validate(
+    kind: str,
+    table: pa.Table,
+    contract: Contract,
+    suites: Path,
+    docs: Path | None = None,
+    *,
+    as_of: int,
+    held: Collection[str] = (),
+) -> Verdict:
     """The verdict on a kind's snapshot as of a moment (microseconds UTC); its own earlier days are the past it is compared with.
+    Days that are `held` (YYYY-MM-DD) were left out of the snapshot on purpose: that they are empty is no fault.
 
     `suites` is the folder of great_expectations.yml, which is only read; Data Docs are built under `docs`. Every call with the
     same table, suite and moment gives the same verdict. Raises ShelflifeError where the suite's file is wrong.
     """
     expected = suite.read(suites, contract)
     lines = [_columns(kind, table, contract), _finite(kind, table, contract), _fresh(kind, table, contract, as_of)]
-    past = history.compare(kind, table, expected.history, as_of=as_of)
+    past = history.compare(kind, table, expected.history, as_of=as_of, held=held)
     met = expectations.meet(expected, table, docs)
     findings = (*lines, *past, *met)
     warnings = [f"{f.name}: {f.advice.removeprefix('warning: ')}" for f in findings if f.advice.startswith("warning: ")]

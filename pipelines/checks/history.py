@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,20 +31,22 @@ CHANCE = 6.0
 
 @dataclass(frozen=True)
 class Days:
-    """The rows by the UTC day on which they arrived: `index` counts days from the first, `size` is up to the moment."""
+    """The rows by the UTC day on which they arrived: `index` counts days from the first, `size` is up to the moment. Days that are
+    `held` are neither looked at nor anybody's past: that they are empty is a person's or the watch's doing."""
 
     index: np.ndarray
     first: int
     size: int
+    held: frozenset[str] = frozenset()
 
     @staticmethod
-    def of(arrived: np.ndarray, as_of: int) -> Days:
+    def of(arrived: np.ndarray, as_of: int, held: Collection[str] = ()) -> Days:
         """Days up to the last one that was closed at the moment; a moment inside a day leaves that day out."""
         import numpy as np
 
         day = np.asarray(arrived, np.int64) // DAY
         first = int(day.min()) if len(day) else as_of // DAY
-        return Days(day - first, first, max(as_of // DAY - first, 0))
+        return Days(day - first, first, max(as_of // DAY - first, 0), frozenset(held))
 
     def counts(self) -> np.ndarray:
         import numpy as np
@@ -54,14 +56,17 @@ class Days:
     def name(self, day: int) -> str:
         return day_of((self.first + day) * DAY)
 
-    def newest(self, days: int) -> range:
+    def newest(self, days: int) -> list[int]:
         """The days that are looked at: those with a past to compare with."""
-        return range(max(self.size - days, FEWEST_DAYS), self.size)
+        return self._free(range(max(self.size - days, FEWEST_DAYS), self.size))
 
     def past(self, day: int) -> list[int]:
         """The same weekdays before it; where those are too few, all days of the weeks before it."""
-        same = list(range(day - 7, max(day - 7 * WEEKS, 0) - 1, -7))
-        return same if len(same) >= FEWEST_DAYS else list(range(max(day - 7 * WEEKS, 0), day))
+        same = self._free(range(day - 7, max(day - 7 * WEEKS, 0) - 1, -7))
+        return same if len(same) >= FEWEST_DAYS else self._free(range(max(day - 7 * WEEKS, 0), day))
+
+    def _free(self, days: range) -> list[int]:
+        return [day for day in days if not self.held or self.name(day) not in self.held]
 
 
 def names(kind: str, history: History) -> list[str]:
@@ -70,9 +75,12 @@ def names(kind: str, history: History) -> list[str]:
     return [f"{kind}: volume", f"{kind}: nulls against history", *units]
 
 
-def compare(kind: str, table: pa.Table, history: History, *, as_of: int) -> list[Finding]:
-    """A finding per name of `names`. Fewer than three earlier days cannot decide: unsure, never a pass."""
-    days = Days.of(_arrived(table), as_of)
+def compare(kind: str, table: pa.Table, history: History, *, as_of: int, held: Collection[str] = ()) -> list[Finding]:
+    """A finding per name of `names`; `held` are the days (YYYY-MM-DD) that were kept out of the table.
+
+    Fewer than three earlier days cannot decide: unsure, never a pass.
+    """
+    days = Days.of(_arrived(table), as_of, held)
     found = [_volume(f"{kind}: volume", days, history), _nulls(f"{kind}: nulls against history", table, days, history)]
     for how, block in _units(history):
         found += [

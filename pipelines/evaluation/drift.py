@@ -55,11 +55,11 @@ def windows(ts: Array, monitor: Monitor, now: int) -> Windows:
     for edge in np.arange(end, first, -length)[::-1]:
         window = known & (ts >= edge - length) & (ts < edge)
         its = _weekdays(edge - length, edge)
-        trials.append((known & np.isin(weekday, its) & ~window, window))
+        trials.append((known & _on(weekday, its) & ~window, window))
         if set(its) == set(ours):
             past.append(window)
     current = (ts >= now - length) & (ts < now)
-    return Windows(current, known & np.isin(weekday, ours), tuple(past), tuple(trials))
+    return Windows(current, known & _on(weekday, ours), tuple(past), tuple(trials))
 
 
 def history_needed(monitor: Monitor) -> int:
@@ -69,6 +69,11 @@ def history_needed(monitor: Monitor) -> int:
 
 def _weekday(ts: Array) -> Array:
     return (ts // DAY + 3) % 7
+
+
+def _on(weekday: Array, days: Array) -> Array:
+    """Which rows lie on these weekdays."""
+    return np.isin(np.arange(7), days)[weekday]
 
 
 def _weekdays(start: int, end: int) -> Array:

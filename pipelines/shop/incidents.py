@@ -82,6 +82,8 @@ SENTENCES = {
     "concept_change": "{size:.0%} of the fraud follows a new pattern",
     "label_outage": "no {kind} comes through; all of them arrive when it ends",
     "bot_attack": "robots view {size:g} times as many items as the customers do",
+    "level_shift": "everything in {category} is wanted {size:g} times as often",
+    "price_response": "customers answer to prices and promotions {size:g} times as strongly",
 }
 FREE = "days, kind, field, category, size"
 
@@ -128,8 +130,21 @@ def bot_attack(first_day: int, days: int = 2, *, factor: float = 3.0) -> Inciden
     return Incident("bot_attack", first_day, days, size=factor)
 
 
+def level_shift(first_day: int, days: int = 10_000, *, category: str = "toys", factor: float = 2.0) -> Incident:
+    """A shelf comes into fashion, or goes out of it: its items are wanted `factor` times as often, at the same prices."""
+    return Incident("level_shift", first_day, days, category=category, size=factor)
+
+
+def price_response(first_day: int, days: int = 10_000, *, factor: float = 2.0) -> Incident:
+    """The customers' answer to prices and promotions is `factor` times as strong: what demand is told by has changed."""
+    return Incident("price_response", first_day, days, size=factor)
+
+
 MAKERS = {
     maker.__name__: maker
-    for maker in (unit_bug, null_column, late_partition, promotion_week, new_category, concept_change, label_outage, bot_attack)
-}
+    for maker in (
+        unit_bug, null_column, late_partition, promotion_week, new_category, concept_change, label_outage, bot_attack,
+        level_shift, price_response,
+    )
+}  # fmt: skip
 """Every incident's maker by its name."""

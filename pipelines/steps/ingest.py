@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.core.clock import day_of, iso
 from pipelines.core.errors import ShelflifeError
 from pipelines.steps.state import open_home
-from pipelines.steps.workspace import Workspace, write_known
+from pipelines.steps.workspace import HELD, Workspace, write_json, write_known
 
 if TYPE_CHECKING:
     from pipelines.core.contract import Contract
@@ -57,6 +57,7 @@ def snapshot(workspace: Workspace, home: Home, case: str) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     counts = {kind: _write(kind, home, held, moment.as_of, folder) for kind in usecase.kinds}
     write_known(folder, moment.as_of, moment.log)
+    write_json(folder / HELD, {kind: sorted(day for name, day in held if name == kind) for kind in usecase.kinds})
     text = ", ".join(f"{n:,} {kind}" for kind, n in counts.items())
     return {"text": f"{case} as of {iso(moment.as_of)}: {text}", "events": counts}
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any
 
 from pipelines.core.clock import iso
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.verdict import Verdict
-from pipelines.steps.workspace import Workspace, known, write_json
+from pipelines.steps.workspace import HELD, Workspace, known, write_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +34,13 @@ def look(workspace: Workspace, case: str) -> Verdict:
     from pipelines.shop.contracts import CONTRACTS
 
     usecase, (as_of, _) = workspace.case(case), known(workspace.events(case))
+    held = json.loads((workspace.events(case) / HELD).read_text())
     verdicts = []
     for kind in track(usecase.kinds, "validating", transient=True):
         table = _read(workspace, case, kind)
         docs = workspace.reports(case) / "data_docs" / kind
         suites = workspace.root / "great_expectations"
-        verdicts.append(batch.validate(kind, table, CONTRACTS[kind], suites, docs, as_of=as_of))
+        verdicts.append(batch.validate(kind, table, CONTRACTS[kind], suites, docs, as_of=as_of, held=held[kind]))
     verdict = Verdict(
         f"{case} data as of {iso(as_of)}",
         tuple(finding for v in verdicts for finding in v.findings),

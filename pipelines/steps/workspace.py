@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 KNOWN = "as_of.json"
 """Beside a snapshot and its rows: what they are as of, so that only ingest and evaluate depend on the moment."""
+HELD = "held.json"
+"""Beside a snapshot: the days of each kind that were held back from it."""
 
 
 @dataclass(frozen=True)

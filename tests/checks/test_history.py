@@ -32,6 +32,14 @@ def test_a_day_without_rows_is_off_and_named(feed, table, newest):
     assert "0 rows on 2025-04-13" in found["payment: volume"].advice
 
 
+def test_a_day_that_was_held_back_is_no_fault_and_nobodys_past(feed, table, newest):
+    without = table.filter(pa.array(~newest))
+    held = {f.name: f for f in compare("payment", without, UNITS, as_of=feed.as_of(), held=["2025-04-13"])}
+    assert not bad(held)
+    assert bad({f.name: f for f in compare("payment", without, UNITS, as_of=feed.as_of(), held=["2025-04-12"])})
+    assert Days.of(table["arrived"].to_numpy(), feed.as_of(), ["2025-04-13"]).newest(7)[-1] == 40
+
+
 def test_a_day_with_four_times_the_rows_is_off(feed, table, newest):
     flood = pa.concat_tables([table, *[table.filter(pa.array(newest))] * 3])
     assert look(flood, feed.as_of())["payment: volume"].status == "fail"

@@ -67,8 +67,12 @@ def shelf(world: World, day: int, incidents: Sequence[Incident]) -> Shelf:
             hit = world.category == _index(incident.category)
             promoted, discount = promoted | hit, np.where(hit, incident.size, discount)
     relative = step * (1 - discount)
+    response = np.prod([incident.size for incident in now if incident.name == "price_response"])
     units = world.rate * WEEK[weekday(world, day)] * year(world, day) * _level(world, day)
-    units = units * relative**world.elasticity * np.where(promoted, LIFT, 1.0) * listed
+    units = units * (relative**world.elasticity * np.where(promoted, LIFT, 1.0)) ** response * listed
+    for incident in now:
+        if incident.name == "level_shift":
+            units = units * np.where(world.category == _index(incident.category), incident.size, 1.0)
     return Shelf(units, np.round(world.price * relative).astype(np.int64), promoted, listed)
 
 

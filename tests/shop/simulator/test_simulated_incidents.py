@@ -133,6 +133,33 @@ def test_a_concept_change_moves_the_fraud_and_leaves_honest_payments_alone():
     assert len(honest[0] ^ honest[1]) < 0.01 * len(honest[1])
 
 
+def test_a_level_shift_moves_the_demand_of_one_shelf_at_the_same_prices():
+    known, usual = (
+        truth(SIZE, 3, first_day=10, last_day=14, incidents=what)["demand"]
+        for what in ([happen.level_shift(10, factor=0.5)], [])
+    )
+    ratio = known["expected"].to_numpy() / usual["expected"].to_numpy()
+    assert set(ratio.round(9)) == {0.5, 1.0}
+    assert set(ratio[on_shelf(usual, "toys")].round(9)) == {0.5}
+
+
+def test_a_price_response_makes_every_answer_to_a_price_so_many_times_as_strong():
+    known, usual, flat = (
+        truth(SIZE, 3, first_day=10, last_day=14, incidents=[happen.price_response(10, factor=factor)])["demand"][
+            "expected"
+        ].to_numpy()
+        for factor in (2.0, 1.0, 1e-12)
+    )
+    assert np.allclose(known / flat, (usual / flat) ** 2)
+    assert not np.allclose(known, usual)
+
+
+def on_shelf(demand, category):
+    listing = tables()["listing"]
+    shelf = dict(zip(listing["item"].to_pylist(), listing["category"].to_pylist(), strict=True))
+    return np.array([shelf[item] == category for item in demand["item"].to_pylist()])
+
+
 def test_the_truth_is_apart_and_covers_what_was_sent(ordinary):
     known = truth(SIZE, 3, first_day=0, last_day=LAST, incidents=[happen.unit_bug(4)])
     sent = on_days(ordinary["payment"], 0, LAST)["payment_id"].to_pylist()
