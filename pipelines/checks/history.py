@@ -25,6 +25,9 @@ WEEKS = 8
 FEWEST_ROWS = 30
 """Of fewer rows, no share and no median is compared."""
 
+SPREAD = 4.0
+"""Shares differ by chance: nulls have risen by what is more than so many standard deviations of the share in so few rows."""
+
 CHANCE = 6.0
 """Counts differ by chance: a volume is off only where the roots of the counts lie this far apart (about 4 standard deviations)."""
 
@@ -32,12 +35,14 @@ CHANCE = 6.0
 @dataclass(frozen=True)
 class Days:
     """The rows by the UTC day on which they arrived: `index` counts days from the first, `size` is up to the moment. Days that are
-    `held` are neither looked at nor anybody's past: that they are empty is a person's or the watch's doing."""
+    `held` are neither looked at nor anybody's past: that they are empty is a person's or the watch's doing. `length` is how many
+    days one of them holds: 7 where a feed is so small that only its weeks can be compared."""
 
     index: np.ndarray
     first: int
     size: int
     held: frozenset[str] = frozenset()
+    length: int = 1
 
     @staticmethod
     def of(arrived: np.ndarray, as_of: int, held: Collection[str] = ()) -> Days:
@@ -48,17 +53,22 @@ class Days:
         first = int(day.min()) if len(day) else as_of // DAY
         return Days(day - first, first, max(as_of // DAY - first, 0), frozenset(held))
 
+    def weeks(self) -> Days:
+        """The same rows by weeks, the last of which ends at the moment."""
+        ahead = -self.size % 7
+        return Days((self.index + ahead) // 7, self.first - ahead, (self.size + ahead) // 7, length=7)
+
     def counts(self) -> np.ndarray:
         import numpy as np
 
         return np.bincount(self.index[self.index < self.size], minlength=self.size)[: self.size]
 
     def name(self, day: int) -> str:
-        return day_of((self.first + day) * DAY)
+        return day_of((self.first + day * self.length) * DAY)
 
     def newest(self, days: int) -> list[int]:
         """The days that are looked at: those with a past to compare with."""
-        return self._free(range(max(self.size - days, FEWEST_DAYS), self.size))
+        return self._free(range(max(self.size - math.ceil(days / self.length), FEWEST_DAYS), self.size))
 
     def past(self, day: int) -> list[int]:
         """The same weekdays before it; where those are too few, all days of the weeks before it."""
@@ -127,7 +137,7 @@ def _off(rows: float, usual: float) -> float:
 
 
 def _nulls(name: str, table: pa.Table, days: Days, history: History) -> Finding:
-    """The column and day whose share of nulls has risen most."""
+    """The column and day whose share of nulls has risen most, beyond what chance does to so few rows."""
     wanted = f"no column's nulls up by more than {history.nulls:.0%} of the rows"
     worst, words = 0.0, ""
     for column in table.column_names:
@@ -145,29 +155,36 @@ def _rise(null: np.ndarray, days: Days, history: History) -> tuple[float, int]:
     if len(null) != len(days.index) or not null.any():
         return 0.0, 0
     counts = np.maximum(days.counts(), 1)
-    share = np.bincount(days.index[null & (days.index < days.size)], minlength=days.size)[: days.size] / counts
-    large = [day for day in days.newest(history.days) if counts[day] >= FEWEST_ROWS]
-    rises = [(float(share[day] - np.median(share[days.past(day)])), day) for day in large]
+    nulls = np.bincount(days.index[null & (days.index < days.size)], minlength=days.size)[: days.size]
+    share = nulls / counts
+    rises = []
+    for day in days.newest(history.days):
+        past = days.past(day)
+        if counts[day] < FEWEST_ROWS or not past:
+            continue
+        usual = nulls[past].sum() / counts[past].sum()
+        chance = SPREAD * math.sqrt(usual * (1 - usual) / counts[day])
+        rises.append((float(share[day] - np.median(share[past]) - chance), day))
     return max(rises, default=(0.0, 0))
 
 
 def _unit(name: str, table: pa.Table, column: str, how: str, times: float, days: Days, history: History) -> Finding:
-    """The day whose median or mean lies furthest from the usual one of the days before."""
+    """The day (the week, of a small feed) whose median or mean lies furthest from the usual one of those before."""
     import numpy as np
 
     wanted = f"a daily {how} within {times:g} times the days before"
     values = table[column].to_numpy().astype(float) if column in table.column_names else np.zeros(0)
-    by_day = _by_day(values, days, how) if len(values) == len(days.index) else {}
-    seen = [day for day in days.newest(history.days) if day in by_day]
-    factors = [(_factor(by_day, day), day) for day in seen]
-    known = [(factor, day) for factor, day in factors if factor is not None]
-    if not known:
-        return Finding(
-            name, "unsure", None, wanted, advice=f"no day has {FEWEST_ROWS} values and {FEWEST_DAYS} such days before it"
-        )
-    factor, day = max(known, key=lambda pair: abs(np.log(pair[0])))
-    words = f"{by_day[day]:,.6g} on {days.name(day)}"
-    return _said(name, float(factor), wanted, abs(np.log(factor)) > np.log(times), words, days, history, how)
+    values = values if len(values) == len(days.index) else np.full(len(days.index), np.nan)
+    for spans, when in ((days, "on"), (days.weeks(), "in the week from")):
+        by_day = _by_day(values, spans, how)
+        factors = {day: _factor(by_day, day) for day in spans.newest(history.days) if day in by_day}
+        known = {day: factor for day, factor in factors.items() if factor is not None}
+        if known:
+            day = max(known, key=lambda day: abs(np.log(known[day])))
+            words = f"{by_day[day]:,.6g} {when} {spans.name(day)}"
+            return _said(name, float(known[day]), wanted, abs(np.log(known[day])) > np.log(times), words, days, history, how)
+    few = f"neither a day nor a week has {FEWEST_ROWS} values and {FEWEST_DAYS} such before it"
+    return Finding(name, "unsure", None, wanted, advice=few)
 
 
 def _by_day(values: np.ndarray, days: Days, how: str) -> dict[int, float]:

@@ -68,6 +68,31 @@ def test_nulls_that_rise_by_more_than_the_limit_name_their_column_and_day(feed, 
     assert found["payment: nulls against history"].advice.startswith("device on 2025-04-13")
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_few_nulls_more_in_a_small_feed_are_chance(feed, seed):
+    table = feed.payments(a_day=40, seed=seed)
+    device = np.where(
+        np.random.default_rng(seed).random(len(table)) < 0.08, None, np.array(table["device"].to_pylist(), object)
+    )
+    assert not bad(look(feed.put(table, "device", device), feed.as_of(), History()))
+
+
+def test_a_column_that_goes_null_in_a_small_feed_is_no_chance(feed):
+    table = feed.payments(a_day=40)
+    spoilt = (table["arrived"].to_numpy() >= feed.as_of() - DAY) & (np.arange(len(table)) % 2 == 0)
+    device = np.where(spoilt, None, np.array(table["device"].to_pylist(), object))
+    assert bad(look(feed.put(table, "device", device), feed.as_of(), History())) == {"payment: nulls against history"}
+
+
+def test_a_feed_too_small_for_days_is_compared_by_weeks(feed):
+    table = feed.payments(a_day=9)
+    assert not bad(look(table, feed.as_of()))
+    factor = np.where(table["arrived"].to_numpy() >= feed.as_of() - 6 * DAY, 100, 1)
+    found = look(feed.put(table, "amount_cents", table["amount_cents"].to_numpy() * factor), feed.as_of())
+    assert bad(found) == {"payment.amount_cents: median against history", "payment.amount_cents: mean against history"}
+    assert "in the week from" in found["payment.amount_cents: mean against history"].advice
+
+
 def test_a_column_that_was_always_null_is_no_news(feed, table):
     assert not bad(look(feed.put(table, "device", pa.nulls(table.num_rows, pa.string())), feed.as_of()))
 
