@@ -111,7 +111,8 @@ class Gate:
 @dataclass(frozen=True)
 class Monitor:
     """The watch: windows of `window`, against the same weekdays of `reference` before them. `persist` of the last `of` windows
-    must agree before anybody is called. `drop` is the harmful fall of the primary metric, `drift` the effect size that counts."""
+    must agree before anybody is called. `drop` is the harmful fall of the primary metric, judged on `labels` of matured labels;
+    `drift` is the least effect size that counts, however quiet the past was."""
 
     window: timedelta
     reference: timedelta
@@ -120,6 +121,7 @@ class Monitor:
     drift: float
     persist: int = 2
     of: int = 3
+    labels: timedelta = timedelta(days=7)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from pipelines.core.verdict import Finding
 from pipelines.evaluation.drift import persistent
 
 Kind = Literal["broken data", "concept change", "harmful shift", "harmless shift", "cannot decide", "quiet"]
-CHANNELS = ("quality", "features", "predictions", "performance")
+CHANNELS = ("quality", "features", "predictions", "estimated", "performance")
+OPTIONAL = ("features", "estimated")
+"""Channels that may be silent: a use case may read prose alone, and an estimate may not be worth using."""
 
 
 @dataclass(frozen=True)
@@ -36,25 +38,29 @@ class Diagnosis:
 
 
 def triage(looks: Sequence[Sequence[Finding]], monitor: Monitor) -> Diagnosis:
-    """The diagnosis from the last looks, oldest first; each look is the findings of all four channels.
+    """The diagnosis from the last looks, oldest first; each look is the findings of all channels, and no two share a row.
 
-    Broken data counts at once: nothing else is believed on top of it. Shift and falling quality count when they persist
-    (`monitor.persist` of the last `monitor.of` looks, the newest among them). What is missing is "cannot decide", never quiet.
+    Broken data counts at once: nothing else is believed on top of it. A shift has lasted by itself (its finding is of the last
+    `monitor.of` windows); fallen quality counts when it has in `monitor.persist` of the last `monitor.of` looks, the newest among
+    them. While the labels are out, an estimate that has tracked them may say that a shift harms; alone it says nothing, for it
+    cannot see a change of concept. What is missing is "cannot decide", never quiet.
     """
     newest = looks[-1] if looks else ()
     channel = {name: [f for f in newest if f.name.startswith(f"{name}: ")] for name in CHANNELS}
-    if broken := [f for f in channel["quality"] if f.status == "fail"]:
-        return Diagnosis("broken data", _sentences(broken))
-    lasting = persistent(looks, monitor)
-    fallen = [f for f in lasting if f in channel["performance"]]
-    moved = [f for f in lasting if f in channel["features"] or f in channel["predictions"]]
+    failing = {name: [f for f in found if f.status == "fail"] for name, found in channel.items()}
+    if failing["quality"]:
+        return Diagnosis("broken data", _sentences(failing["quality"]))
+    fallen = [f for f in persistent(looks, monitor) if f in channel["performance"]]
+    moved = failing["features"] + failing["predictions"]
     if fallen:
         return Diagnosis("harmful shift" if moved else "concept change", _sentences(fallen + moved))
+    if moved and failing["estimated"]:
+        return Diagnosis("harmful shift", _sentences(failing["estimated"] + moved))
     if unknown := _unknown(channel, moved):
         return Diagnosis("cannot decide", unknown + _sentences(moved))
     if moved:
         return Diagnosis("harmless shift", (*_sentences(moved), "The matured labels show no harm."))
-    waiting = [f for f in newest if f.status == "fail"]
+    waiting = failing["performance"] + failing["estimated"]
     return Diagnosis("quiet", tuple(f"seen, not yet lasting: {s}" for s in _sentences(waiting)))
 
 
@@ -64,7 +70,7 @@ def _unknown(channel: dict[str, list[Finding]], moved: list[Finding]) -> tuple[s
     A feature without values decides nothing by itself where others speak, and a use case may read prose alone, whose drift
     shows in the predictions; labels, volume and nulls must be known.
     """
-    missing = tuple(f"Nothing is known about {name}." for name, found in channel.items() if not found and name != "features")
+    missing = tuple(f"Nothing is known about {name}." for name, found in channel.items() if not found and name not in OPTIONAL)
     needed = [*channel["quality"], *channel["performance"]]
     for name in ("features", "predictions"):
         if channel[name] and all(f.status == "unsure" for f in channel[name]) and not moved:

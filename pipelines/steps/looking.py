@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.core.clock import DAY, day_of, days, micros, spell
+from pipelines.core.clock import DAY, day_of, days, micros
 from pipelines.core.decision import Ranking
 from pipelines.core.errors import NotDecidable
 from pipelines.core.verdict import Finding
 from pipelines.steps import bundle, journal
-from pipelines.steps.rows import Rows, from_arrow, labelled
+from pipelines.steps.importance import importance
+from pipelines.steps.outcomes import Money, Outcomes
+from pipelines.steps.rows import Rows, from_arrow
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -30,16 +32,23 @@ FEWEST_DAILY = 300
 MOST_REFUSED = 0.05
 FEWEST_REFUSED = 10
 """A feed is broken on a day when more of its rows than this share, and more than so few, broke their contract."""
+MOST_DAYS = 28
+"""Days since the last look that are looked at by themselves at most."""
 MOST_ROWS = 40_000
 """Rows a look scores at most; of a larger window it takes a sample of units, the same one each time."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One look. `labels` and `positives` matured since the last retraining; `broken_days` are partitions that fail by themselves."""
+    """One look. `before` holds what the labels said of earlier windows, oldest first, where the newest window's says that quality
+    fell. `labels` and `positives` matured since the last retraining; `broken_days` are partitions that fail by themselves;
+    `money` is what the answers cost more than before.
+    """
 
     as_of: int
     findings: list[Finding]
+    before: list[list[Finding]] = field(default_factory=list)
+    money: Money | None = None
     labels: int = 0
     positives: int = 0
     broken_days: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -58,33 +67,48 @@ def see(workspace: Workspace, home: Home, case: str, as_of: int) -> Seen:
         raise NotDecidable(f"{case}: nothing answers yet, so there is nothing to watch")
     held = home.quarantine.held(usecase.kinds)
     tables = {kind: home.landing.table(kind, as_of, held) for kind in usecase.kinds}
-    refused = {kind: np.array([row.at for row in home.quarantine.list(kind)], dtype=np.int64) for kind in usecase.kinds}
-    findings, broken = feeds(usecase, block, tables, as_of, refused)
+    since = _last_look(home, case, as_of)
+    refused = home.quarantine.arrivals(usecase.kinds, as_of - MOST_DAYS * DAY)
+    findings, broken = feeds(usecase, block, tables, as_of, refused, since=since, held=held)
     if any(f.status == "fail" for f in findings):
         return Seen(as_of, findings, broken_days=broken)
     _, _, released = champion
     rows = watched_rows(usecase, block, tables, as_of, released.files)
     scorer = bundle.open_scorer(released.files)
     scores = scorer.score({name: rows[name] for name in bundle.model_columns(usecase)})
-    findings += shifts(usecase, block, rows, scores, as_of)
-    unseen = unseen_since(usecase, block, released.manifest)
-    found, labels, positives = performance(usecase, block, rows, scores, as_of, unseen, _last_learnt(home, case, as_of))
-    return Seen(as_of, [*findings, found], labels, positives, {}, rows, scores)
+    findings += shifts(usecase, block, rows, scores, as_of, importance(usecase, released.files, scorer))
+    outcomes = Outcomes.at(usecase, block, rows, scores, as_of, unseen_since(usecase, block, released.manifest))
+    found = outcomes.performance()
+    findings += [outcomes.estimated(as_of), found]
+    fell = found.status == "fail"
+    labels, positives = outcomes.fresh(_last_learnt(home, case, as_of))
+    return Seen(
+        as_of, findings, outcomes.lasting() if fell else [], outcomes.money() if fell else None, labels, positives, {}, rows, scores
+    )  # fmt: skip
 
 
 def feeds(
-    usecase: UseCase, block: Block, tables: Mapping[str, Any], as_of: int, refused: Refused = MappingProxyType({})
+    usecase: UseCase,
+    block: Block,
+    tables: Mapping[str, Any],
+    as_of: int,
+    refused: Refused = MappingProxyType({}),
+    *,
+    since: int | None = None,
+    held: Collection[tuple[str, str]] = (),
 ) -> tuple[list[Finding], dict[str, tuple[str, ...]]]:
-    """Data quality of each feed over the window and of each day in it, and the days that are broken.
+    """Data quality of each feed over the week and of each day since the last look (`since`; a week where that is not said), and
+    the days that are broken.
 
-    A day that fails is named in the window's finding: a fault of one day drowns in a week.
+    A day that fails is named in the week's finding: a fault of one day drowns in a week. Days that are held are known.
     """
     findings: list[Finding] = []
     broken: dict[str, tuple[str, ...]] = {}
     for kind, table in tables.items():
         columns = from_arrow(table)
         week = {f.name: f for f in _feed_quality(usecase, kind, columns, _weekly(usecase, kind, block), as_of)}
-        days_found = broken_days(usecase, kind, columns, block, as_of, refused.get(kind, np.zeros(0, np.int64)))
+        ends = [end for end in _ends(as_of, since) if (kind, day_of(end - 1)) not in held]
+        days_found = broken_days(usecase, kind, columns, block, ends, refused.get(kind, np.zeros(0, np.int64)))
         week |= {f.name: replace(f, advice=f"on {day}: {f.advice}") for day, found in days_found.items() for f in found}
         findings += week.values()
         if days_found:
@@ -92,11 +116,16 @@ def feeds(
     return findings, broken
 
 
+def _ends(as_of: int, since: int | None) -> range:
+    """When each day since the last look ended, at least the last one and at most four weeks of them."""
+    many = 7 if since is None else min(max(-(-(as_of - since) // DAY), 1), MOST_DAYS)
+    return range(as_of - (many - 1) * DAY, as_of + DAY, DAY)
+
+
 def _weekly(usecase: UseCase, kind: str, block: Block) -> Monitor:
-    """The watch over a whole window: feeds beside the asks are thinner."""
-    if kind == usecase.asks.kind:
-        return block.monitor
-    return replace(block.monitor, min_rows=max(20, block.monitor.min_rows // 20))
+    """The watch over a whole week: feeds beside the asks are thinner."""
+    week = replace(block.monitor, window=days(7))
+    return week if kind == usecase.asks.kind else replace(week, min_rows=max(20, week.min_rows // 20))
 
 
 def _feed_quality(usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], watch: Monitor, as_of: int) -> list[Finding]:
@@ -114,15 +143,15 @@ def _feed_quality(usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray]
 
 
 def broken_days(
-    usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], block: Block, as_of: int, refused: np.ndarray
+    usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], block: Block, ends: Sequence[int], refused: np.ndarray
 ) -> dict[str, list[Finding]]:
-    """The days of the window whose own data fails, each against the same weekday before, with what failed.
+    """The days, by when they end, whose own data fails, each against the same weekday before, with what failed.
 
     `refused` holds when each row came that broke its contract and waits in quarantine (microseconds UTC).
     """
     daily = replace(block.monitor, window=days(1), min_rows=max(FEWEST_DAILY, block.monitor.min_rows))
     found = {}
-    for end in range(as_of - micros(block.monitor.window) + DAY, as_of + DAY, DAY):
+    for end in ends:
         seen = [*_feed_quality(usecase, kind, columns, daily, end), _refused(kind, columns, refused, end)]
         failing = [f for f in seen if f.status == "fail"]
         if failing:
@@ -171,15 +200,19 @@ def _share(usecase: UseCase, block: Block, tables: Mapping[str, Any], first: int
     return min(1.0, block.split.sample, most / max(rows, 1))
 
 
-def shifts(usecase: UseCase, block: Block, rows: Rows, scores: np.ndarray, as_of: int) -> list[Finding]:
-    """Drift of the features and of what the champion says."""
+def shifts(
+    usecase: UseCase, block: Block, rows: Rows, scores: np.ndarray, as_of: int, weigh: Mapping[str, float] | None = None
+) -> list[Finding]:
+    """Drift of the features, weighed by how much each matters, and of what the champion says."""
     from pipelines.evaluation import drift
 
-    ts = rows["ts"].astype(np.int64)
-    seen = drift.windows(ts, block.monitor, as_of)
+    seen = drift.windows(rows["ts"].astype(np.int64), block.monitor, as_of, rows[usecase.unit])
     kinds = {name: usecase.features.kind(name) for name in usecase.features.names}
     columns = {name: rows[name] for name in usecase.features.names}
-    return [*drift.shifts("features", columns, kinds, seen, block.monitor), *drift.predictions(scores, seen, block.monitor)]
+    return [
+        *drift.shifts("features", columns, kinds, seen, block.monitor, weigh),
+        *drift.predictions(scores, seen, block.monitor),
+    ]
 
 
 def unseen_since(usecase: UseCase, block: Block, manifest: Bundle) -> int:
@@ -189,38 +222,12 @@ def unseen_since(usecase: UseCase, block: Block, manifest: Bundle) -> int:
     return split.parts(int(manifest.made_from["as_of"]), usecase.label.matures, block.split).holdout[0]
 
 
-def performance(
-    usecase: UseCase, block: Block, rows: Rows, scores: np.ndarray, as_of: int, unseen: int, learnt: int
-) -> tuple[Finding, int, int]:
-    """The primary metric on labels that matured in the window, against those that matured before and had not trained the champion
-    (`unseen`, microseconds UTC): what it learnt from would flatter its past. And how many matured since the last learning.
-    """
-    from pipelines.evaluation import drift
-
-    known = as_of - micros(usecase.label.matures)
-    ts, labels = rows["ts"].astype(np.int64), rows["label"]
-    mature = np.isfinite(labels) & (ts < known)
-    start = known - micros(block.monitor.window)
-    masks = (ts >= start, (ts >= unseen) & (ts < start))
-    spans = [drift.Realised(labelled(usecase, rows.take(mask & mature)), scores[mask & mature]) for mask in masks]
-    found = drift.performance(
-        usecase.metrics[0],
-        spans[0],
-        spans[1],
-        block.monitor,
-        min_positives=min(10, block.gate.min_positives),
-        seed=block.train.seed,
-    )
-    fresh = mature & (ts >= learnt)
-    asks = len(np.unique(rows["ask"][fresh])) if isinstance(usecase.answers, Ranking) else int(fresh.sum())
-    return (
-        replace(found, advice=found.advice or f"labels known up to {spell(usecase.label.matures)} before"),
-        asks,
-        int((labels[fresh] > 0).sum()),
-    )
-
-
 def _last_learnt(home: Home, case: str, as_of: int) -> int:
     """When the last learning run of the use case began: labels that matured before it are not new."""
     begun = [entry.at for entry in journal.entries(home, case) if entry.name == "started" and entry.at < as_of]
     return max(begun, default=0)
+
+
+def _last_look(home: Home, case: str, as_of: int) -> int | None:
+    looks = home.decisions.last(case, "look", 1, before=as_of)
+    return looks[0].at if looks else None

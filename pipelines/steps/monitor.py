@@ -71,7 +71,7 @@ def monitor(workspace: Workspace, home: Home, cases: list[str], as_of: int | Non
 
 
 def look(workspace: Workspace, home: Home, case: str, as_of: int, now: int) -> Look:
-    """Look, diagnose with the looks before, act, and keep what was seen."""
+    """Look, diagnose, act, and keep what was seen."""
     from pipelines.evaluation.triage import Diagnosis, triage
 
     block = workspace.params.block(case)
@@ -80,8 +80,7 @@ def look(workspace: Workspace, home: Home, case: str, as_of: int, now: int) -> L
         seen = looking.see(workspace, home, case, as_of)
     except (NotDecidable, ShelflifeError) as error:
         return Look(case, as_of, Diagnosis("cannot decide", (str(error),)), (), ("The champion keeps answering.",), None)
-    before = _looks_before(home, case, as_of)
-    diagnosis = triage([*before, seen.findings], block.monitor)
+    diagnosis = triage([*seen.before, seen.findings], block.monitor)
     done, proposal = act(workspace, home, case, diagnosis, seen, now)
     body = {
         "as_of": iso(as_of),
@@ -130,12 +129,6 @@ def _quarantine(home: Home, seen: looking.Seen, diagnosis: Diagnosis, now: int) 
 def _age(home: Home, case: str, block: Block, now: int) -> str | None:
     state = controller.fold(journal.entries(home, case))
     return "age" if controller.too_old(state, block.retrain, now) else None
-
-
-def _looks_before(home: Home, case: str, as_of: int) -> list[list[Finding]]:
-    """The findings of the looks before this moment, oldest first."""
-    kept = [d for d in home.decisions.list(case, "look") if d.at < as_of]
-    return [[Finding(**row) for row in d.body["findings"]] for d in kept[-8:]]
 
 
 def _plain(finding: Finding) -> Mapping[str, Any]:

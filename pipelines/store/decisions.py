@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,13 @@ class Decisions:
         with self.state.read() as connection:
             rows = connection.execute(query).all()
         return [_of(row) for row in rows if case in (None, row.usecase) and kind in (None, row.kind)]
+
+    def last(self, case: str, kind: str, many: int, *, before: int) -> Sequence[Decision]:
+        """The last so many decisions of a kind on a use case that were of a moment before that one, oldest first."""
+        query = sa.select(DECISIONS).where(DECISIONS.c.usecase == case, DECISIONS.c.kind == kind, DECISIONS.c.at < before)
+        with self.state.read() as connection:
+            rows = connection.execute(query.order_by(DECISIONS.c.seq.desc()).limit(many)).all()
+        return [_of(row) for row in reversed(rows)]
 
     def verify_chain(self) -> int:
         """Follow the ledger, each decision and each file that is still here; how many decisions there are.

@@ -85,7 +85,7 @@ def gate():
 
 @pytest.fixture
 def monitor():
-    return Monitor(window=days(7), reference=days(28), min_rows=300, drop=0.1, drift=0.25)
+    return Monitor(window=days(7), reference=days(56), min_rows=300, drop=0.1, drift=0.15)
 
 
 def payments(seed, rows=3000, rate=0.1, noise=(0.0, 0.0), per_customer=3):

@@ -9,11 +9,12 @@ from pipelines.evaluation.statistic import labelled
 from pipelines.evaluation.triage import triage
 
 
-def look(quality="pass", features="pass", predictions="pass", performance="pass"):
+def look(quality="pass", features="pass", predictions="pass", performance="pass", estimated="absent"):
     said = {
         "quality: null share": quality,
         "features: amount": features,
         "predictions: score": predictions,
+        "estimated: roc_auc": estimated,
         "performance: roc_auc": performance,
     }
     return [
@@ -42,6 +43,11 @@ def look(quality="pass", features="pass", predictions="pass", performance="pass"
         ({"features": "absent", "performance": "fail"}, "concept change"),
         ({"features": "absent"}, "quiet"),
         ({"predictions": "absent"}, "cannot decide"),
+        ({"features": "fail", "estimated": "fail"}, "harmful shift"),
+        ({"features": "fail", "estimated": "fail", "performance": "unsure"}, "harmful shift"),
+        ({"features": "fail", "estimated": "unsure"}, "harmless shift"),
+        ({"estimated": "unsure"}, "quiet"),
+        ({"estimated": "pass", "performance": "unsure"}, "cannot decide"),
     ],
 )
 def test_what_the_channels_say_together(says, kind, monitor):
@@ -53,6 +59,7 @@ def test_what_the_channels_say_together(says, kind, monitor):
 
 
 def test_broken_data_counts_at_once_and_drift_only_when_it_lasts(monitor):
+    assert triage([look(estimated="fail")], monitor).kind == "quiet"
     assert triage([look(quality="fail")], monitor).kind == "broken data"
     once = triage([look(), look(performance="fail")], monitor)
     assert once.kind == "quiet"
@@ -75,9 +82,9 @@ NOW = 100 * DAY
 def shop(seed, change, week):
     """One of three weekly looks at a shop in which `change` sets in with the last two weeks; truth: a score that ranks by the amount."""
     random = np.random.default_rng(seed)
-    rows = 11_000
+    rows = 16_000
     now = NOW - (2 - week) * 7 * DAY
-    ts = np.sort(random.integers(NOW - 63 * DAY, NOW, rows))
+    ts = np.sort(random.integers(NOW - 91 * DAY, NOW, rows))
     late = ts >= NOW - 14 * DAY
     amount = random.lognormal(8, 0.8, rows)
     risk = np.log(amount)

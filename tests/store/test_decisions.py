@@ -93,3 +93,11 @@ def test_a_decision_is_named_by_all_it_holds(home, two):
     body = {"status": "pass", "n": 0}
     others = [("drift", "fraud", NOW, body), ("gate", "demand", NOW, body), ("gate", "fraud", NOW + DAY, body)]
     assert not {home.decisions.record(*words, REPORT) for words in others} & set(two)
+
+
+def test_the_last_few_of_a_kind_are_found_without_reading_the_others(home):
+    ids = [home.decisions.record("look", case, at, {"n": at}) for at in (1, 2, 3, 4) for case in ("fraud", "demand")]
+    home.decisions.record("verdict", "fraud", 3, {})
+    assert [d.at for d in home.decisions.last("fraud", "look", 2, before=4)] == [2, 3]
+    assert home.decisions.last("fraud", "look", 9, before=2)[0].id == ids[0]
+    assert home.decisions.last("fraud", "look", 9, before=1) == []

@@ -86,3 +86,14 @@ def test_a_partition_is_held_with_a_reason_and_freed(home):
     assert home.quarantine.held(["view_item"]) == set()
     with pytest.raises(ShelflifeError, match="not held"):
         home.quarantine.free_partition("view_item", "2025-05-26")
+
+
+def test_arrivals_are_counted_a_day_without_reading_the_rows(home):
+    from pipelines.core.clock import DAY
+
+    for number, at in enumerate([DAY, DAY + 1, 2 * DAY, 2 * DAY + 5]):
+        home.quarantine.put(Event("payment", f"p{number}", 1, {"amount_cents": -1}), ["amount_cents: below 0"], at)
+    found = home.quarantine.arrivals(["payment", "refund"], 0)
+    assert found["payment"].tolist() == [DAY, 2 * DAY, 2 * DAY, 3 * DAY]
+    assert found["refund"].tolist() == []
+    assert home.quarantine.arrivals(["payment"], 2 * DAY)["payment"].tolist() == [3 * DAY]
