@@ -28,6 +28,7 @@ VERBS = {
     "replay": "decide a recorded decision again: the same inputs, the same verdict",
     "quarantine": "list the rows that broke their contract, and replay them after a fix",
     "learn": "open, record and list the runs of a use case, each in its own worktree and commit",
+    "mail": "hand over the mail that waits for its server, and say what still waits",
     "airflow": "start Airflow on loopback, with its scheduler, web UI and mail, and stop it whole",
     "keys": "make, rotate, revoke and list the keys that sign releases",
     "backup": "copy the whole state to an archive",

@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parallelism", type=int, default=4, help="how many tasks run at once (default 4)")
     parser.add_argument("--users", default="admin:admin", help="name:role, with commas; roles are admin, op, user, viewer")
     parser.add_argument(
-        "--active", default="learn,monitor,calendar", help="DAGs that are switched on, with commas; the others stay paused"
+        "--active", default="learn,monitor,calendar,mail", help="DAGs that are switched on, with commas; the others stay paused"
     )
 
 

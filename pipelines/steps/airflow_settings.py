@@ -34,7 +34,7 @@ class Settings:
     parallelism: int = 4
     users: tuple[tuple[str, str], ...] = (("admin", "admin"),)
     passwords: tuple[tuple[str, str], ...] = ()
-    active: tuple[str, ...] = ("learn", "monitor", "calendar")
+    active: tuple[str, ...] = ("learn", "monitor", "calendar", "mail")
     extra: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:

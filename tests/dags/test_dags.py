@@ -42,12 +42,12 @@ def learn(bag):
 
 def test_every_dag_is_read_without_an_error(bag):
     assert not bag.import_errors
-    assert set(bag.dags) == {"calendar", "learn", "monitor"}
+    assert set(bag.dags) == {"calendar", "learn", "mail", "monitor"}
 
 
 def test_every_dag_file_is_parsed_in_less_than_a_second(bag):
     assert {Path(stat.file).name: stat.duration < timedelta(seconds=1) for stat in bag.dagbag_stats} == {
-        "calendar.py": True, "learn.py": True, "monitor.py": True,
+        "calendar.py": True, "learn.py": True, "mail.py": True, "monitor.py": True,
     }  # fmt: skip
 
 
@@ -212,10 +212,11 @@ def test_retries_timeouts_pools_and_run_limits_are_all_set(bag):
     assert bag.dags["learn"].get_task("train").max_active_tis_per_dag == 1
 
 
-def test_only_the_calendar_ticks_by_itself_or_is_backfilled_and_learn_waits_for_partitions(bag):
+def test_calendar_monitor_and_mail_tick_and_learn_waits_for_partitions(bag):
     kinds = {name: type(dag.timetable).__name__ for name, dag in bag.dags.items()}
     assert kinds == {
         "calendar": "CronTriggerTimetable",
+        "mail": "CronTriggerTimetable",
         "monitor": "CronTriggerTimetable",
         "learn": "PartitionedAssetTimetable",
     }
