@@ -16,7 +16,7 @@ export DO_NOT_TRACK := 1
 export UV_SYSTEM_CERTS ?= true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup demo test test-slow lint results bench clean
+.PHONY: help setup demo test test-slow lint results bench bench-features clean
 
 help: ## what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ results: setup ## figures on public data into docs/results.md
 
 bench: setup ## how fast, with peak memory
 	$(RUN)python -m benchmarks.speed
+
+bench-features: setup ## the features room beside its peers into docs/benchmarks.md (ONLY="--only stream --rounds 1")
+	$(RUN)python -m benchmarks.features $(ONLY)
 
 clean: ## remove what the project made, the environment excepted
 	rm -rf .shelflife data models reports .pytest_cache .ruff_cache .mypy_cache .hypothesis

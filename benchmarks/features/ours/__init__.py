@@ -1,0 +1,1 @@
+"""Our side of each contest, through the room's own public functions."""

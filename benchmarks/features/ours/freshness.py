@@ -1,0 +1,73 @@
+"""How old an event is when its features can be read: a producer appends at a steady rate, our worker follows the log."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from benchmarks.features.definitions import STREAM
+from pipelines.core.event import Event
+from pipelines.features.stream import OnlineStore
+from pipelines.steps.stream import BATCH, PAUSE
+from pipelines.store.log import SqliteLog
+
+TICK = 0.01
+
+
+def prepare(folder: Path, rate: str, seconds: str) -> Any:
+    work = Path(tempfile.mkdtemp())
+    SqliteLog(work / "log.db").close()
+    return folder, work, OnlineStore(work / "online.db", STREAM), int(rate), float(seconds)
+
+
+def run(ready: Any) -> np.ndarray:
+    """Milliseconds from `arrived`, which the log assigns, to the commit that made the event readable; the worker waits as in
+    production when the log is at its end."""
+    folder, work, store, rate, seconds = ready
+    words = [sys.executable, __file__, str(folder), str(work / "log.db"), str(rate), str(seconds)]
+    producer = subprocess.Popen(words, env=os.environ)
+    log, late = SqliteLog(work / "log.db"), []
+    while True:
+        over = producer.poll() is not None
+        rows = log.stored(after=store.offset(), limit=BATCH)
+        if rows:
+            store.apply_stored(rows)
+            now = time.time_ns() // 1000
+            late += [now - row[4] for row in rows]
+        elif over:
+            break
+        else:
+            time.sleep(PAUSE)
+    if producer.returncode or len(late) < rate * seconds * 0.9:
+        raise RuntimeError(f"wanted {rate} events/s for {seconds:g} s, the producer managed {len(late)} events")
+    return np.array(late) / 1000
+
+
+def facts(result: np.ndarray) -> dict[str, Any]:
+    return {"events": len(result), **{f"p{q}_ms": float(np.percentile(result, q)) for q in (50, 99)}}
+
+
+def produce(folder: str, log: str, rate: int, seconds: float) -> None:
+    """Appends what is due every ten milliseconds."""
+    table = pq.read_table(Path(folder) / "activity.parquet").slice(0, int(rate * seconds))
+    rows = table.drop_columns(["arrived", "offset"]).to_pylist()
+    events = [Event("activity", row.pop("id"), row.pop("ts"), row) for row in rows]
+    kept, begun, done = SqliteLog(Path(log)), time.monotonic(), 0
+    while done < len(events):
+        due = min(int((time.monotonic() - begun) * rate), len(events))
+        if due > done:
+            kept.append(events[done:due], arrived=time.time_ns() // 1000)
+            done = due
+        time.sleep(TICK)
+
+
+if __name__ == "__main__":
+    produce(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))

@@ -1,0 +1,207 @@
+"""What the page says of each part: whether the wanted figures are reached, a table with words around it, and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any, NamedTuple, TypeAlias
+
+Part: TypeAlias = Mapping[str, Any]
+Round: TypeAlias = Mapping[str, Any]
+Finding: TypeAlias = tuple[str, str, str, bool]
+"""What was asked for, what is wanted, what was measured, and whether that is reached."""
+Bars: TypeAlias = tuple[str, list[tuple[str, float, bool]]]
+"""A caption, and per bar its name, its value and whether it is ours."""
+
+
+class Section(NamedTuple):
+    findings: Callable[[Part], list[Finding]]
+    text: Callable[[Part], str]
+    bars: Callable[[Part], list[Bars]]
+
+
+def middle(part: Part, name: str, figure: str | Callable[[Round], float]) -> float:
+    """The median of a figure over the rounds."""
+    value = (lambda each: each[figure]) if isinstance(figure, str) else figure
+    return median(value(each) for each in part["rounds"][name])
+
+
+def times(part: Part, name: str, other: str, figure: str | Callable[[Round], float]) -> float:
+    """The median over the rounds of one's figure by the other's in the same round."""
+    value = (lambda each: each[figure]) if isinstance(figure, str) else figure
+    return median(value(a) / value(b) for a, b in zip(part["rounds"][name], part["rounds"][other], strict=True))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose first column is text and whose others are figures; rows that are ours are bold."""
+    rows = [[f"**{cell}**" if cell else "" for cell in row] if row[0].startswith("ours") else list(row) for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (list(head), ["---", *["---:"] * (len(head) - 1)], *rows))
+
+
+def peak(part: Part, name: str) -> float:
+    return max(each["peak_mb"] for each in part["rounds"][name])
+
+
+def _measured(part: Part) -> str:
+    return f"{max(map(len, part['rounds'].values()))} rounds; {part['machine']}."
+
+
+FEAST, MERGE = "Feast, DuckDB store", "pandas merge_asof"
+BY_HAND = ("numpy by hand", "Polars by hand")
+
+
+def label_rows(part: Part, each: Round) -> float:
+    """Asks answered a second; Feast is given fewer of them."""
+    return each.get("rows", part["asks"]) / each["seconds"]
+
+
+def best_by_hand(part: Part) -> str:
+    return min(BY_HAND, key=lambda name: middle(part, name, "seconds"))
+
+
+def _training_findings(part: Part) -> list[Finding]:
+    feast = times(part, "ours", FEAST, lambda each: label_rows(part, each))
+    best = best_by_hand(part)
+    ratio, most = times(part, "ours", best, "seconds"), peak(part, "ours")
+    return [
+        ("label rows/s, features computed, beside Feast's, which joins only", "20 x", f"{feast:,.0f} x", feast >= 20),
+        (f"seconds beside the best version by hand ({best.split()[0]})", "1.5 x", f"{ratio:.2f} x", ratio <= 1.5),
+        ("peak memory of the training set", "1,000 MB", f"{most:,.0f} MB", most < 1000),
+    ]
+
+
+def _training(part: Part) -> str:
+    rows = [
+        (
+            name,
+            "joined" if name in {FEAST, MERGE} else "computed",
+            f"{middle(part, name, 'seconds'):,.1f}",
+            f"{middle(part, name, lambda each: label_rows(part, each)):,.0f}",
+            f"{middle(part, name, 'cpu'):,.1f}",
+            f"{peak(part, name):,.0f}",
+        )
+        for name in part["rounds"]
+    ]
+    before, checked = part["beforehand"], part["checked"]
+    return f"""## The training set
+
+{5_000_000 * part["scale"]:,.0f} events of 60 days, {part["asks"]:,} asks, twelve features of customer and item (four counts, three sums, mean, smallest,
+largest, distinct, last; 1 h, 1 d, 7 d, 30 d; filters), Parquet in, Arrow out, two threads. {_measured(part)}
+
+{table(("", "features", "seconds", "label rows/s", "CPU seconds", "peak MB"), rows)}
+
+- Ours, the versions by hand and the range join gave the same {checked["cells"]:,} cells, nothing rounded. Who writes by hand
+  (`benchmarks/features/peers/frames/`) knows that no event was delivered twice or corrected and that no two events of a key share
+  a moment; ours finds out, and is right where they do.
+- merge_asof and Feast join rows that were computed beforehand, one an event and key, in {before["seconds"]:,.0f} s, {before["cpu"]:,.0f} CPU s and {before["peak_mb"]:,.0f} MB.
+  Such a row is true when it is written and does not decay: {checked["stale_rows"] / checked["rows"]:.0%} of the asks got at least one feature that was no longer
+  true. Feast was given {part["rounds"][FEAST][0]["rows"]:,} of the asks and gave what merge_asof gives."""  # noqa: E501  lines of the page
+
+
+def _training_bars(part: Part) -> list[Bars]:
+    names = {name: f"{name} (joins only)" if name in {FEAST, MERGE} else name for name in part["rounds"]}
+    rates = [(said, middle(part, n, lambda each: label_rows(part, each)), n == "ours") for n, said in names.items()]
+    return [("Training set: label rows a second", rates)]
+
+
+ALONE, FOLLOWED = "ours, the update alone", "ours, followed"
+KEPT = {
+    "ours": "log and store, in one transaction a batch; exactly once",
+    "ours, twelve features": "the same, with smallest, largest, distinct and last",
+    ALONE: "nothing: decoded events, states in memory",
+    "Bytewax stateful_map": "its own snapshots; readable only by what it emits to",
+    "River Agg + TimeRolling": "nothing; readable in its process",
+    "Spark Structured Streaming": "checkpoints, and tiles upserted into SQLite",
+}
+
+
+def per_core(each: Round) -> float:
+    return each["events"] / each["cpu"]
+
+
+def _stream_findings(part: Part) -> list[Finding]:
+    whole, alone = middle(part, "ours", per_core), middle(part, ALONE, per_core)
+    late = middle(part, FOLLOWED, "p99_ms")
+    return [
+        ("events/s/core, from the log to readable features", "60,000", f"{whole:,.0f}", whole >= 60_000),
+        ("freshness p99 at 5,000 events/s", "50 ms", f"{late:,.0f} ms", late < 50),
+        ("events/s/core, the update alone", "300,000", f"{alone:,.0f}", alone >= 300_000),
+    ]
+
+
+def _stream(part: Part) -> str:
+    rows = [
+        (
+            name,
+            kept,
+            f"{middle(part, name, per_core):,.0f}",
+            f"{middle(part, name, 'seconds'):,.1f}",
+            f"{peak(part, name):,.0f}",
+        )
+        for name, kept in KEPT.items()
+    ]
+    cells, given = part["rounds"]["ours"][0]["cells"], [part["rounds"][name][0]["events"] for name in KEPT]
+    return f"""## The stream
+
+Eight features (counts, sums, a mean; two keys, three filters), every number of them of tiles; Bytewax and Spark keep the same tiles. The
+peers begin empty, ours holds {4 * part["rounds"]["ours"][0]["events"]:,} events already. Events given, in the order of the table: {", ".join(f"{n:,}" for n in given)}.
+{_measured(part)}
+
+{table(("", "what is kept", "events/s/core", "seconds", "peak MB"), rows)}
+
+- Followed at 5,000 events/s, an event could be read {middle(part, FOLLOWED, "p50_ms"):,.1f} ms (p50) and {middle(part, FOLLOWED, "p99_ms"):,.1f} ms (p99) after the log had it.
+- Checked: {cells:,} cells read from our store equal the batch engine's; of Bytewax and Spark, tiles against plain loops; of
+  River, sums by its own rule: a window of each key's newest event, which does not move on until the key's next one. It refuses
+  Count, Max and Distinct in a rolling window, so a count is a sum of ones there."""  # noqa: E501  lines of the page
+
+
+def _stream_bars(part: Part) -> list[Bars]:
+    return [("Stream: events a second and core", [(n, middle(part, n, per_core), n.startswith("ours")) for n in KEPT])]
+
+
+def _reads_findings(part: Part) -> list[Finding]:
+    one, hundred = (middle(part, "ours, embedded", f"{what}_p50_us") for what in ("one", "hundred"))
+    found = [
+        ("one customer, nine features, embedded, p50", "50 us", f"{one:,.0f} us", one < 50),
+        ("a hundred items, two features each, embedded, p50", "300 us", f"{hundred:,.0f} us", hundred < 300),
+    ]
+    for ours, feast in (("ours, embedded", "Feast, SQLite"), ("ours, Redis", "Feast, Redis")):
+        if feast in part["rounds"]:
+            faster = [times(part, feast, ours, f"{what}_p50_us") for what in ("one", "hundred")]
+            got = " and ".join(f"{each:.1f} x" for each in faster)
+            found.append((f"faster than {feast}, one and a hundred", "1 x", got, min(faster) > 1))
+    return found
+
+
+def _reads(part: Part) -> str:
+    names = [f"{what}_p{q}_us" for what in ("one", "hundred") for q in (50, 99)]
+    rows = [
+        (name, *(f"{middle(part, name, figure):,.0f}" for figure in names), f"{peak(part, name):,.0f}")
+        for name in part["rounds"]
+    ]
+    return f"""## Reading at the moment
+
+One customer with nine features (mean, smallest, largest, distinct and last among them), and a hundred items with two each; microseconds
+of one call, in one thread, after half a million events. {_measured(part)}
+
+{table(("", "one, p50", "p99", "a hundred, p50", "p99", "peak MB"), rows)}
+
+- Ours merges the windows when it is asked; what it read equals the batch engine's in every cell that was compared ({part["rounds"]["ours, embedded"][0]["cells"]:,}).
+- Feast reads numbers that were written beforehand, true at that moment; what it read equals what was written. The Redis is a real
+  one on this machine, so client and server share its cores."""  # noqa: E501  lines of the page
+
+
+def _reads_bars(part: Part) -> list[Bars]:
+    return [
+        (f"Reading {caption}: reads a second (at the median)", [
+            (name, 1e6 / middle(part, name, f"{what}_p50_us"), name.startswith("ours")) for name in part["rounds"]
+        ])
+        for what, caption in (("one", "nine features of a customer"), ("hundred", "two features of a hundred items"))
+    ]  # fmt: skip
+
+
+SECTIONS = {
+    "training": Section(_training_findings, _training, _training_bars),
+    "stream": Section(_stream_findings, _stream, _stream_bars),
+    "reads": Section(_reads_findings, _reads, _reads_bars),
+}
