@@ -62,7 +62,7 @@ def judge(case: UseCase, gate: Gate, evidence: Evidence, *, seed: int) -> Judgem
     value = {who: draws[f"{who} {primary.name}"].map(primary.orient) for who in holdout.scores}
     findings = [
         _looks(gate, evidence.looks), *_counts(case, gate, holdout), _differ(case, holdout),
-        _floor(gate, value["challenger"].interval(alpha)), _baseline((value["challenger"] - value["baseline"]).interval(alpha)),
+        _floor(gate, value, alpha), _baseline((value["challenger"] - value["baseline"]).interval(alpha)),
     ]  # fmt: skip
     findings += _against_champion(case, gate, evidence, holdout, value, alpha) if "champion" in value else []
     findings += _side_effects(case, gate, evidence, holdout, draws, alpha)
@@ -80,7 +80,7 @@ def _resample(case: UseCase, gate: Gate, holdout: Holdout, alpha: float, seed: i
             wanted[f"{who} cost"] = mean_cost(case.answers, holdout.rows, scores, holdout.amounts)
     if not isinstance(case.answers, Ranking):
         error = quantile_error if isinstance(case.answers, Quantiles) else expected_error
-        wanted["calibration"] = error(holdout.rows, holdout.scores["challenger"])
+        wanted |= {f"{who} calibration": error(holdout.rows, scores) for who, scores in holdout.compared.items()}
     for who, scores in holdout.compared.items():
         for part in _judged_parts(case, gate, holdout):
             made = statistics(case.metrics[:1], holdout.rows.part(part.mask), scores[part.mask])
@@ -139,9 +139,16 @@ def _differ(case: UseCase, holdout: Holdout) -> Finding:
     return judged("answers differ", share, wanted, passes_if="observed > 0", fails_unless="observed > 0")
 
 
-def _floor(gate: Gate, seen: Interval) -> Finding:
-    rule = f"observed >= {gate.floor!r}"
-    return _finding("floor", seen, f"at least {gate.floor:g}", passes_if=rule, fails_unless=rule)
+def _floor(gate: Gate, value: Mapping[str, Draws], alpha: float) -> Finding:
+    """The least primary metric, or the champion's own where that lies below: what answers if the challenger does not is no better."""
+    least = min(gate.floor, value["champion"].value) if _known(value.get("champion")) else gate.floor
+    why = "" if least == gate.floor else f", as the champion; {gate.floor:g} is wished for"
+    rule = f"observed >= {least!r}"
+    return _finding("floor", value["challenger"].interval(alpha), f"at least {least:g}{why}", passes_if=rule, fails_unless=rule)
+
+
+def _known(draws: Draws | None) -> bool:
+    return draws is not None and bool(np.isfinite(draws.value))
 
 
 def _baseline(gain: Interval) -> Finding:
@@ -197,14 +204,19 @@ def _side_effects(
 ) -> list[Finding]:
     """Calibration, money, slices, budgets and the export's parity."""
     found = []
-    if "calibration" in draws:
-        error = draws["calibration"].interval(alpha)
-        limit = gate.calibration
+    if "challenger calibration" in draws:
+        error, usual = draws["challenger calibration"].interval(alpha), draws.get("champion calibration")
+        # What answers if the challenger does not may be further off.
+        limit = max(gate.calibration, usual.value) if usual is not None and _known(usual) else gate.calibration
         rules = {"passes_if": f"observed <= {limit!r}", "fails_unless": f"low <= {limit!r}"}
         found.append(_finding("calibration", error, f"error of at most {limit:g}", **rules))
     if has_cost(case.answers):
         found.append(_cost(holdout, draws, alpha))
-    found += judge_slices(case.slices, _gains(case, gate, holdout, draws), harm=gate.slice_harm, alpha=1 - gate.confidence)
+    gain = _gain(case, holdout, draws).interval(alpha)
+    found += judge_slices(
+        case.slices, _gains(case, gate, holdout, draws), harm=gate.slice_harm, alpha=1 - gate.confidence,
+        proven="champion" in holdout.scores and gain.known and gain.low > gate.margin,
+    )  # fmt: skip
     found += [
         _budget("latency", evidence.latency_ms, gate.latency_ms, "ms"),
         _budget("size", evidence.size_mb, gate.size_mb, "MB"),
@@ -224,6 +236,13 @@ def _cost(holdout: Holdout, draws: Mapping[str, Draws], alpha: float) -> Finding
         passes_if="high >= 0",
         fails_unless="high >= 0",
     )
+
+
+def _gain(case: UseCase, holdout: Holdout, draws: Mapping[str, Draws]) -> Draws:
+    """The paired gain in the primary metric over whom the challenger is compared with."""
+    primary = metric(case.metrics[0], holdout.rows.levels)
+    ours, theirs = (draws[f"{who} {primary.name}"].map(primary.orient) for who in ("challenger", holdout.other))
+    return ours - theirs
 
 
 def _gains(case: UseCase, gate: Gate, holdout: Holdout, draws: Mapping[str, Draws]) -> dict[str, dict[str, Draws]]:

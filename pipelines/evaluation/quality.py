@@ -109,7 +109,7 @@ def unit_change(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
     if kind != "number" or column.dtype.kind != "f":
         return NO_FAULT
     past, current = _nonzero(column[seen.reference]), _nonzero(column[seen.current])
-    if len(past) < 100 or len(current) < 100 or _spread(past) < 1e-9:
+    if len(past) < 100 or len(current) < 100 or np.ptp(past) == 0:
         return NO_FAULT
     before, after = np.log10(np.abs(past)), np.log10(np.abs(current))
     best = max(
@@ -122,10 +122,6 @@ def unit_change(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
 
 def _nonzero(column: Array) -> Array:
     return np.asarray(column[np.isfinite(column) & (column != 0)])
-
-
-def _spread(values: Array) -> float:
-    return float(np.subtract(*np.quantile(np.log10(np.abs(values)), [0.75, 0.25])))
 
 
 def _explained(before: Array, after: Array, shift: float) -> float:

@@ -166,6 +166,16 @@ def test_probabilities_that_lie_fail_the_calibration(fraud, gate, shop, given):
     assert findings["calibration"].status == "fail"
 
 
+def test_a_limit_that_the_champion_misses_by_more_stops_no_proven_gain(fraud, gate, shop, given):
+    holdout = shop(1, noise=(0.2, 2.0))
+    demanding = replace(gate, floor=0.99, calibration=1e-6)
+    worse = given(holdout, challenger=holdout.challenger**0.8, champion=holdout.champion**0.3)
+    verdict, findings = status(fraud, demanding, worse)
+    assert (verdict, findings["floor"].status, findings["calibration"].status) == ("pass", "pass", "pass")
+    alone = status(fraud, demanding, replace(worse, champion=None))[1]
+    assert (alone["floor"].status, alone["calibration"].status) == ("fail", "fail")
+
+
 def test_many_changed_answers_need_a_proven_gain(fraud, gate, shop, given):
     equal = given(shop(3, noise=(1.0, 1.0)))
     strict = replace(gate, churn=0.01, inferior=0.05)

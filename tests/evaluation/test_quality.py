@@ -128,3 +128,11 @@ def test_one_row_is_no_answer(monitor):
     found = check(np.array([NOW - 1]), {"amount": np.array([5.0])}, monitor)
     assert not {f.status for f in found.values()} <= {"pass"}
     assert found["unit change"].status == "unsure"
+
+
+def test_a_count_that_is_nearly_always_one_has_a_unit_too(monitor):
+    ts, columns = feed()
+    pieces = np.random.default_rng(1).choice([1.0, 2.0, 3.0], len(ts), p=[0.85, 0.12, 0.03])
+    for times, found in ((1, set()), (10, {"unit change"})):
+        columns["pieces"] = np.where(ts >= LATE, pieces * times, pieces)
+        assert failing(ts, columns, monitor) == found
