@@ -46,7 +46,8 @@ def checkout(root, known, *, extra=()):
             shutil.copytree(
                 HERE / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
             )
-    shutil.copy(HERE / "dvc.yaml", root)
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(HERE / name, root)
     (root / "params.yaml").write_text(yaml.safe_dump(known))
     (root / ".gitignore").write_text(IGNORED)
     for words in (
