@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 
 from pipelines.features.merge import gather, tile
-from pipelines.features.plan import ROWS, Group, Series
+from pipelines.features.plan import FROM, ROWS, Group, Series
 from pipelines.features.state import State, pack, unpack
 from pipelines.features.tiles import FOREVER
 
@@ -16,7 +16,7 @@ def fold(data: bytes, group: Group, horizon: int) -> bytes | None:
     state[ROWS] = [row for row in state[ROWS] if row[0] >= horizon]
     for series in group.series:
         _fold(state, series, horizon)
-    return pack(state, group) if any(len(state[slot]) for slot in range(ROWS, group.slots)) else None
+    return pack(state, group) if any(len(state[slot]) for slot in range(ROWS, group.slots) if slot != FROM) else None
 
 
 def _fold(state: State, series: Series, horizon: int) -> None:

@@ -19,6 +19,7 @@ from pipelines.features.state import (
     pack,
     pack_row,
     pack_rows,
+    trim,
     unpack,
     unpack_row,
     unpack_rows,
@@ -28,7 +29,7 @@ from pipelines.features.state import (
 if TYPE_CHECKING:
     from pipelines.features.online import OnlineStore
 
-LONGEST = 32
+LONGEST = 16
 """Rows that a key's value holds before all but the newest half of so many move into chunks."""
 
 HELD = 200_000
@@ -164,6 +165,7 @@ class MicroBatch:
                 state = states[key]
                 if len(state[ROWS]) > LONGEST:
                     self._settle(group, key, state)
+                trim(state, group)
                 changes[value_key(group, key)] = pack(state, group)
         changes |= {name: pack_rows(rows) for name, rows in self.chunks.items()}
         return changes | self.ids

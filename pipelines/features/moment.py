@@ -19,7 +19,7 @@ from pipelines.core.feature import Counted
 from pipelines.features.keyvalue import Moved
 from pipelines.features.merge import Sums, finished, gather, joined
 from pipelines.features.online import OnlineStore
-from pipelines.features.plan import NEWEST, ROWS, SINCE, Group, Question
+from pipelines.features.plan import FROM, NEWEST, ROWS, SINCE, Group, Question
 from pipelines.features.state import WORD, Row, State, blank, chunk_key, pack, unpack, unpack_rows
 from pipelines.features.tiles import FOREVER
 from pipelines.features.update import EMPTY
@@ -35,6 +35,7 @@ class Moment:
         self._store, self._found = store, found
         self._states: dict[bytes, State] = {}
         self._chunks: dict[bytes, list[Row]] = {}
+        self._arrays: dict[int, tuple[Any, tuple[np.ndarray, ...]]] = {}
 
     def window(self, question: Question, key: Any, name: bytes, ts: int, own: Row | None) -> list[Any]:
         """The features of one key at ts, in the question's order. `name` is where the key's value is kept, `own` the row of the
@@ -48,6 +49,10 @@ class Moment:
         """Whole tiles, and rows for the rest: the tile that the near edge cuts, and the one that holds the ask's own event."""
         series, parts = question.series, question.parts
         cut = FOREVER if state[NEWEST] < end else max(end - end % series.grain, low)
+        if (begin := state[FROM][question.group.series.index(series)]) > low:
+            begin = min(begin, cut, end)
+            older = self._without(question, self._between(question.group, key, name, state, low, begin), own)
+            return joined(older, self._sums(question, key, name, state, begin, end, own)) if begin < end else older
         if own is not None and low <= own[0] < end:
             hole = own[0] - own[0] % series.grain
             sums = joined(
@@ -59,11 +64,12 @@ class Moment:
             spans = [(cut, end)] if cut < end else []
         if not spans:
             return sums
-        mine = None if own is None else own[1]
-        rows = [r for span in spans for r in self._between(question.group, key, name, state, *span) if r[1] != mine]
-        return joined(sums, self._of_rows(question, rows))
+        rows = [row for span in spans for row in self._between(question.group, key, name, state, *span)]
+        return joined(sums, self._without(question, rows, own))
 
-    def _of_rows(self, question: Question, rows: list[Row]) -> Sums:
+    def _without(self, question: Question, rows: Sequence[Row], own: Row | None) -> Sums:
+        """The parts over rows, the ask's own event left out."""
+        rows = [row for row in rows if own is None or row[1] != own[1]]
         state = blank(question.group)
         self._store.fills[question.group.number][question.group.series.index(question.series)](state, rows)
         return gather(state, question.series, question.parts, -FOREVER, FOREVER)
@@ -101,23 +107,30 @@ class Moment:
         """The features of many keys, each at its own ts: an array each, and for which keys they hold. They hold where the key has
         no row at or after the near edge. Only for questions of AT_ONCE."""
         group, series = question.group, question.series
-        nothing = pack(blank(group), group)
-        values = [self._found.get(name, nothing) for name in names]
-        words = np.frombuffer(b"".join(values), dtype="<f8")
-        starts = np.cumsum([0, *map(len, values)])[:-1] // WORD
-        head = words[starts[:, None] + np.arange(2 + len(group.arrays))]
-        lengths = head[:, 2:].astype(np.int64)
-        mine = group.arrays.index(series.slot)
+        words, starts, head, lengths = self._together(group, names)
+        mine = group.series.index(series)
         begins = starts + head.shape[1] + lengths[:, :mine].sum(axis=1)
         tiles = lengths[:, mine] // series.width
-        owner = np.repeat(np.arange(len(values)), tiles)
+        owner = np.repeat(np.arange(len(names)), tiles)
         at = np.repeat(begins - (np.cumsum(tiles) - tiles) * series.width, tiles) + np.arange(len(owner)) * series.width
         ends = ts - question.window.lag
-        low = ends - question.window.length if not question.window.ever else np.full(len(values), -FOREVER)
-        inside = words[at] >= (low - low % series.grain if not question.window.ever else low)[owner]
+        low = ends - question.window.length
+        low = np.full(len(names), -FOREVER) if question.window.ever else low - low % series.grain
+        inside = words[at] >= low[owner]
         owner, at = owner[inside], at[inside]
-        found = {p: _total(p.op, words[at + series.columns[p]], owner, len(values)) for p in question.parts}
-        return [_value(feature, found) for feature in question.features], head[:, 0] < ends
+        found = {p: _total(p.op, words[at + series.columns[p]], owner, len(names)) for p in question.parts}
+        return [_value(feature, found) for feature in question.features], (head[:, 0] < ends) & (head[:, 2 + mine] <= low)
+
+    def _together(self, group: Group, names: Sequence[bytes]) -> tuple[np.ndarray, ...]:
+        """Many values as one array of doubles, where each begins, their heads, and the lengths of their arrays."""
+        if group.number not in self._arrays or self._arrays[group.number][0] is not names:
+            nothing = pack(blank(group), group)
+            values = [self._found.get(name, nothing) for name in names]
+            words = np.frombuffer(b"".join(values), dtype="<f8")
+            starts = np.cumsum([0, *map(len, values)])[:-1] // WORD
+            head = words[starts[:, None] + np.arange(2 + 2 * len(group.series))]
+            self._arrays[group.number] = names, (words, starts, head, head[:, 2 + len(group.series) :].astype(np.int64))
+        return self._arrays[group.number][1]
 
 
 def _total(op: str, cells: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:

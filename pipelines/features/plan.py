@@ -17,7 +17,7 @@ from pipelines.core.clock import DAY
 from pipelines.core.digest import digest
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.feature import Counted, FeatureSet, Filter
-from pipelines.features.tiles import Window, by_window, columns_read
+from pipelines.features.tiles import FOREVER, Window, by_window, columns_read
 
 FORMAT = 2
 
@@ -27,14 +27,19 @@ OBJECTS = ("first", "last", "bag")
 WIDTH = {"q": 2}
 """Doubles that a part takes, where that is not one: a sum of squares is kept in two, so that it stays an exact integer."""
 
-NEWEST, SINCE, ROWS, SLOTS = range(4)
-"""The places in a key's state: its newest row's ts, from when on all its rows are at hand, those rows, and the first slot."""
+NEWEST, SINCE, ROWS, FROM, SLOTS = range(5)
+"""The places in a key's state: its newest row's ts, from when on all its rows are at hand, those rows, for each series from when
+on it has its tiles, and the first slot."""
+
+
+Shape = tuple[Filter, int, bool]
+"""What windows that share their tiles have in common: filter, grain, and whether they are EVER."""
 
 
 @dataclass(frozen=True)
 class Series:
     """The tiles of one length of the events that meet a filter. `slot` is the place of the numbers in a key's state; the
-    objects follow, one list each. `slots` says where each part lies: (slot, column), column 0 for an object."""
+    objects follow, one list each. No window that ends now begins before the `reach` (microseconds); older tiles may go."""
 
     where: Filter
     grain: int
@@ -42,6 +47,7 @@ class Series:
     numbers: tuple[Part, ...]
     objects: tuple[Part, ...]
     slot: int
+    reach: int
 
     @cached_property
     def columns(self) -> dict[Part, int]:
@@ -137,11 +143,14 @@ class Plan:
 def plan(features: FeatureSet) -> Plan:
     """The store's shape for a feature set."""
     windows = by_window(features.counted)
-    needed: dict[tuple[str, tuple[str, ...]], dict[tuple[Filter, int, bool], list[Part]]] = {}
+    needed: dict[tuple[str, tuple[str, ...]], dict[Shape, list[Part]]] = {}
+    reach: dict[tuple[Any, ...], int] = {}
     for window, counted in windows.items():
         parts = needed.setdefault((window.of, window.by), {}).setdefault(_shape(window), [])
         parts += [part for feature in counted for part in feature.how.parts]
-    groups = {key: _group(n, *key, shapes) for n, (key, shapes) in enumerate(needed.items())}
+        back = FOREVER if window.ever else window.lag + window.length + 2 * window.grain
+        reach[window.of, window.by, _shape(window)] = max(back, reach.get((window.of, window.by, _shape(window)), 0))
+    groups = {key: _group(n, *key, shapes, reach) for n, (key, shapes) in enumerate(needed.items())}
     questions = []
     for window, counted in windows.items():
         group = groups[window.of, window.by]
@@ -156,17 +165,21 @@ def refusal(feature: Counted) -> str | None:
     return "the online store looks back, not ahead" if looks_ahead else None
 
 
-def _group(number: int, of: str, by: tuple[str, ...], shapes: dict[tuple[Filter, int, bool], list[Part]]) -> Group:
+def _group(
+    number: int, of: str, by: tuple[str, ...], shapes: dict[Shape, list[Part]], reach: dict[tuple[Any, ...], int]
+) -> Group:
     made, slot = [], SLOTS
     for shape, parts in shapes.items():
         once = dict.fromkeys(parts)
-        series = Series(*shape, tuple(p for p in once if p.op not in OBJECTS), tuple(p for p in once if p.op in OBJECTS), slot)
+        numbers = tuple(part for part in once if part.op not in OBJECTS)
+        objects = tuple(part for part in once if part.op in OBJECTS)
+        series = Series(*shape, numbers, objects, slot, reach[of, by, shape])
         made.append(series)
         slot += 1 + len(series.objects)
     return Group(number, of, by, tuple(made))
 
 
-def _shape(window: Window) -> tuple[Filter, int, bool]:
+def _shape(window: Window) -> Shape:
     return (window.where, window.grain, window.ever)
 
 

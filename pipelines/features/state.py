@@ -1,7 +1,8 @@
 """The state of one key, in memory and packed: a list of its newest rows and tiles, and the same as bytes.
 
-Packed, everything that is a number comes first, as doubles: the head (newest ts, since, the length of each array of tiles), then
-the arrays. So a reader of many keys takes the tiles of all of them apart at once. Rows, first, last and bags follow as MessagePack.
+Packed, everything that is a number comes first, as doubles: the head (newest ts, since, from when on each series has its tiles,
+how long its array is), then the arrays.
+So a reader of many keys takes the tiles of all of them apart at once. Rows, first, last and bags follow as MessagePack.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from pipelines.features.plan import NEWEST, ROWS, SINCE, SLOTS, Group, Series
+from pipelines.features.plan import FROM, NEWEST, ROWS, SINCE, SLOTS, Group, Series
 from pipelines.features.tiles import FOREVER
 
 Row = tuple[Any, ...]
@@ -23,6 +24,8 @@ State = list[Any]
 """See plan.NEWEST and the names beside it."""
 
 WORD = 8
+OBSOLETE = 16
+"""Tiles that may lie about before they are taken away."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[list[tuple[Any, ...]], list[Any]]).decode
 _decode_rows = msgspec.msgpack.Decoder(list[tuple[Any, ...]]).decode
@@ -31,7 +34,7 @@ _decode_row = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
 
 def blank(group: Group) -> State:
     """The state of a key that nothing has happened to."""
-    state: State = [-FOREVER, -FOREVER, []]
+    state: State = [-FOREVER, -FOREVER, [], [-FOREVER] * len(group.series)]
     for series in group.series:
         state.append(array("d"))
         state += [[] for _ in series.objects]
@@ -41,7 +44,7 @@ def blank(group: Group) -> State:
 def pack(state: State, group: Group) -> bytes:
     """The state as bytes, a whole number of words."""
     arrays = [state[slot] for slot in group.arrays]
-    head = array("d", [state[NEWEST], state[SINCE], *map(len, arrays)])
+    head = array("d", [state[NEWEST], state[SINCE], *state[FROM], *map(len, arrays)])
     rest = _encode((state[ROWS], [state[slot] for slot in group.lists]))
     padding = b"\xc1" * (-(len(rest) + 1) % WORD)  # the first byte says how many; 0xc1 is never used in MessagePack
     return b"".join([head.tobytes(), *(a.tobytes() for a in arrays), bytes([len(padding)]), rest, padding])
@@ -49,10 +52,11 @@ def pack(state: State, group: Group) -> bytes:
 
 def unpack(data: bytes, group: Group) -> State:
     """The state that `pack` wrote."""
-    at = WORD * (2 + len(group.arrays))
+    many = len(group.series)
+    at = WORD * (2 + 2 * many)
     head = array("d", data[:at])
-    state: State = [int(head[0]), int(head[1]), []] + [None] * (group.slots - SLOTS)
-    for slot, length in zip(group.arrays, head[2:], strict=True):
+    state: State = [int(head[0]), int(head[1]), [], list(map(int, head[2 : 2 + many]))] + [None] * (group.slots - SLOTS)
+    for slot, length in zip(group.arrays, head[2 + many :], strict=True):
         end = at + WORD * int(length)
         state[slot] = array("d", data[at:end])
         at = end
@@ -86,6 +90,19 @@ def drop(state: State, series: Series, start: int) -> None:
         del numbers[at : at + width]
     for slot in series.lists.values():
         state[slot] = [entry for entry in state[slot] if entry[0] != start]
+
+
+def trim(state: State, group: Group) -> None:
+    """Takes tiles away that no window which ends now reaches; a window of the past is made from rows instead."""
+    for n, series in enumerate(group.series):
+        numbers, width = state[series.slot], series.width
+        reached = state[NEWEST] - series.reach
+        reached -= reached % series.grain
+        if len(numbers) > OBSOLETE * width and numbers[OBSOLETE * width] < reached:
+            state[FROM][n] = reached
+            del numbers[: bisect_left(numbers[::width], reached) * width]
+            for slot in series.lists.values():
+                state[slot] = [entry for entry in state[slot] if entry[0] >= reached]
 
 
 def place(numbers: array[float], start: int, width: int, empty: array[float]) -> int:

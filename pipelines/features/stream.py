@@ -121,14 +121,17 @@ class StreamReader:
                 continue
             for name in question.window.key:
                 columns[name] = columns.get(name) or self._column(name, asks, pairs, owner)
-            keys = list(map(plain_key, zip(*(columns[name] for name in question.window.key), strict=True)))
-            found[_asked(question)] = keys, [value_key(question.group, key) for key in keys]
+            asked = [columns[name] for name in question.window.key]
+            keys = asked[0] if len(asked) == 1 else [plain_key(values) for values in zip(*asked, strict=True)]
+            names = {key: value_key(question.group, key) for key in set(keys)}
+            found[_asked(question)] = keys, [names[key] for key in keys]
         return found
 
     def _column(self, name: str, asks: Sequence[Event], pairs: dict[str, np.ndarray] | None, owner: Sequence[int]) -> list[Any]:
         if pairs is not None and name == "candidate":
             return pairs["candidate"].tolist()
-        values = [plain(event.id if name == "id" else event.body.get(name)) for event in asks]
+        values = [event.id if name == "id" else event.body.get(name) for event in asks]
+        values = [value if value.__class__ is str else plain(value) for value in values]
         return values if pairs is None else [values[n] for n in owner]
 
     def _answers(
@@ -144,9 +147,9 @@ class StreamReader:
         rows: list[Sequence[Any]] = [()] * len(owner)
         at_once, left = None, list(range(len(owner)))
         if len(owner) >= MANY and all(feature.how.how in AT_ONCE for feature in question.features):
-            ts = np.array([asks[n].ts for n in owner], dtype=np.int64)
+            ts = np.array([event.ts for event in asks], dtype=np.int64)[owner]
             at_once, holds = moment.at_once(question, keys[1], ts)
-            holds &= np.array([own[n] is None for n in owner])
+            holds &= np.array([row is None for row in own])[owner]
             left = np.flatnonzero(~holds).tolist()
         empty = [feature.how.empty for feature in question.features]
         answered: dict[tuple[Any, int], Sequence[Any]] = {}

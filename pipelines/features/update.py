@@ -89,7 +89,9 @@ def _series(source: Source, depth: int, series: Series, fields: tuple[str, ...],
     if series.numbers:
         empty = array("d", [0.0, *(value for part in series.numbers for value in _empty(part))])
         source.add(depth, f"a = s[{series.slot}]", f"i = len(a) - {series.width}")
-        source.add(depth, f"if i < 0 or a[i] != {start}: i = place(a, {start}, {series.width}, {source.constant(empty)})")
+        blank = source.constant(empty)
+        source.add(depth, f"if i < 0 or a[i] < {start}:", "    i = len(a)", f"    a.extend({blank})", f"    a[i] = {start}")
+        source.add(depth, f"elif a[i] != {start}: i = place(a, {start}, {series.width}, {blank})")
     by_field: dict[str | None, list[Part]] = {}
     for part in (*series.numbers, *series.objects):
         by_field.setdefault(part.field, []).append(part)
