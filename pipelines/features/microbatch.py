@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 LONGEST = 16
 """Rows that a key's value holds before all but the newest half of so many move into chunks."""
 
+SKIPPED = 1000
+"""Events of other kinds that pass by before it is written down how far the log was read."""
+
 HELD = 200_000
 """Keys whose state is held in memory between two batches; beyond that, those that the last batch did not touch are let go."""
 
@@ -46,17 +49,17 @@ class MicroBatch:
         self.chunks: dict[bytes, list[Row]] = {}
         self.ids: dict[bytes, bytes] = {}
 
-    def take(self, said: Sequence[tuple[Any, ...]], read: Callable[[str, int, Any], Row]) -> int:
+    def take(self, said: Sequence[tuple[Any, ...]], read: Callable[[str, int, Any], Row], upto: int) -> int:
         """Everything above the head's offset, in order; the new offset."""
         done = self.head.offset
         fresh = sorted((one for one in said if one[0] > done), key=lambda one: one[0])
-        if not fresh:
+        if not fresh and upto < done + SKIPPED:
             return done
         for number, kind in enumerate(self.plan.fields):
             if rows := [read(kind, ts, body) for _, k, ts, _, body in fresh if k == kind]:
                 self._take_kind(number, kind, rows)
-        arrived = max(self.head.arrived, *(one[3] for one in fresh))
-        head = msgspec.structs.replace(self.head, offset=fresh[-1][0], arrived=arrived)
+        arrived = max(self.head.arrived, *(one[3] for one in fresh)) if fresh else self.head.arrived
+        head = msgspec.structs.replace(self.head, offset=max(upto, fresh[-1][0] if fresh else 0), arrived=arrived)
         self.store.put(self._changes(), head)
         self._let_go()
         return head.offset

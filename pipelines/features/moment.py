@@ -50,7 +50,7 @@ class Moment:
         series, parts = question.series, question.parts
         cut = FOREVER if state[NEWEST] < end else max(end - end % series.grain, low)
         if (begin := state[FROM][question.group.series.index(series)]) > low:
-            begin = min(begin, cut, end)
+            begin = begin if begin <= cut else end
             older = self._without(question, self._between(question.group, key, name, state, low, begin), own)
             return joined(older, self._sums(question, key, name, state, begin, end, own)) if begin < end else older
         if own is not None and low <= own[0] < end:
@@ -114,8 +114,10 @@ class Moment:
         owner = np.repeat(np.arange(len(names)), tiles)
         at = np.repeat(begins - (np.cumsum(tiles) - tiles) * series.width, tiles) + np.arange(len(owner)) * series.width
         ends = ts - question.window.lag
-        low = ends - question.window.length
-        low = np.full(len(names), -FOREVER) if question.window.ever else low - low % series.grain
+        low = np.full(len(names), -FOREVER)
+        if not question.window.ever:
+            low = ends - question.window.length
+            low -= low % series.grain
         inside = words[at] >= low[owner]
         owner, at = owner[inside], at[inside]
         found = {p: _total(p.op, words[at + series.columns[p]], owner, len(names)) for p in question.parts}

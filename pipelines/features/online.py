@@ -118,18 +118,20 @@ class OnlineStore:
         rows = [(e.offset or 0, e.kind, e.ts, e.arrived or 0, (e.id, e.body)) for e in batch]
         return self._apply(rows, self._rows.from_body)
 
-    def apply_stored(self, rows: Sequence[tuple[Any, ...]]) -> int:
+    def apply_stored(self, rows: Sequence[tuple[Any, ...]], *, upto: int = 0) -> int:
         """The same for rows as the log stores them (offset, kind, id, ts, arrived, digest, body as JSON): only the fields
-        that features read are taken out of the JSON."""
-        return self._apply([(o, kind, ts, at, (name, body)) for o, kind, name, ts, at, _, body in rows], self._rows.from_json)
+        that features read are taken out of the JSON. `upto`: the log holds nothing else that features read up to there."""
+        return self._apply(
+            [(o, kind, ts, at, (name, body)) for o, kind, name, ts, at, _, body in rows], self._rows.from_json, upto
+        )
 
-    def _apply(self, said: Sequence[tuple[Any, ...]], read: Callable[[str, int, Any], Row]) -> int:
+    def _apply(self, said: Sequence[tuple[Any, ...]], read: Callable[[str, int, Any], Row], upto: int = 0) -> int:
         with self._lock, _no_collection():
             try:
-                return MicroBatch(self, self._head).take(said, read)
+                return MicroBatch(self, self._head).take(said, read, upto)
             except Moved:
                 self.forget()
-                return MicroBatch(self, self._head).take(said, read)
+                return MicroBatch(self, self._head).take(said, read, upto)
             except TypeError as error:
                 self.forget()
                 raise ShelflifeError(f"wanted one value of one type in a field that features read: {error}") from None

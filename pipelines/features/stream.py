@@ -97,7 +97,7 @@ class StreamReader:
     ) -> tuple[dict[str, np.ndarray], int]:
         store = self._store
         own_kept = self._asks.kind in store.plan.fields
-        ids = [store.id_key(event.kind, event.id) for event in asks] if own_kept else []
+        ids = [store.id_key(self._asks.kind, event.id) for event in asks] if own_kept else []
         names = dict.fromkeys(name for _, found in keys.values() for name in found)
         found = store.values.get([HEAD, *names, *ids])
         head = store.head(found.get(HEAD))

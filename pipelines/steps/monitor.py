@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from pipelines.core.errors import NotDecidable, ShelflifeError
 from pipelines.core.verdict import Finding
 from pipelines.evaluation import controller
 from pipelines.evaluation.controller import Entry
-from pipelines.steps import alarms, journal, looking
+from pipelines.steps import alarms, journal, looking, skew
 from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
@@ -80,6 +80,7 @@ def look(workspace: Workspace, home: Home, case: str, as_of: int, now: int) -> L
         seen = looking.see(workspace, home, case, as_of)
     except (NotDecidable, ShelflifeError) as error:
         return Look(case, as_of, Diagnosis("cannot decide", (str(error),)), (), ("The champion keeps answering.",), None)
+    seen = replace(seen, findings=[*seen.findings, *skew.check(workspace, home, case, as_of, now)])
     diagnosis = triage([*seen.before, seen.findings], block.monitor)
     done, proposal = act(workspace, home, case, diagnosis, seen, now)
     body = {

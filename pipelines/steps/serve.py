@@ -15,6 +15,7 @@ from pipelines.core.digest import canonical
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Bundle, Release
 from pipelines.steps.state import open_home
+from pipelines.steps.stream import open_store
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ def _reader(folder: Path | None, files: Files) -> FeatureReader:
     from pipelines.features.stream import OnlineStore, StreamReader
 
     definitions = FeatureSet.from_dict(json.loads(files["features.json"]))
-    store = OnlineStore.at(folder, definitions) if folder else OnlineStore(Path(":memory:"), definitions)
+    store = open_store(folder, definitions) if folder else OnlineStore(Path(":memory:"), definitions)
     index = Index.from_npz(files["index.npz"]) if "index.npz" in files else None
     contract, answers = (
         Contract.from_dict(json.loads(files["contract.json"])),

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pipelines.core.clock import DAY
 from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipelines.core.feature import FeatureSet
     from pipelines.core.usecase import UseCase
     from pipelines.features.stream import OnlineStore
     from pipelines.store.home import Home
 
-BATCH = 1000
-PAUSE = 0.2
+BATCH = 50_000
+"""Events taken at once, where so many wait; a stream that keeps up takes what has come since its last look."""
+PAUSE = 0.01
 """Seconds between two looks at an idle log."""
+SELDOM = 0.2
+"""Seconds between two looks for a new champion and for days that are over."""
+VARIABLE = "SHELFLIFE_ONLINE"
+LATE = 2 * DAY
+"""How late an ask may come and still find its windows whole."""
+
+Stores: TypeAlias = "list[tuple[OnlineStore, tuple[str, ...]]]"
+"""Online stores, each with the kinds of events that it lives on."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,13 +44,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     home = open_home(workspace)
     cases = [workspace.case(name) for name in args.case or workspace.params.cases]
     epoch, stores = home.releases.epoch(), open_stores(home, cases)
-    events = catch_up(home, stores)
+    events, looked = catch_up(home, stores), time.monotonic()
     try:
         while args.follow:
             time.sleep(PAUSE)
+            if time.monotonic() - looked < SELDOM:
+                events += take(home, stores)
+                continue
             if (now := home.releases.epoch()) != epoch:  # a new champion may have brought its own definitions
                 epoch, stores = now, open_stores(home, cases)
-            events += catch_up(home, stores)
+            events, looked = events + catch_up(home, stores), time.monotonic()
     except KeyboardInterrupt:
         pass
     offset = min((store.offset() for store, _ in stores), default=0)
@@ -46,37 +64,59 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def open_stores(home: Home, cases: list[UseCase]) -> list[tuple[OnlineStore, tuple[str, ...]]]:
-    """An online store per set of definitions, with the kinds of events it lives on: the declared one, and the champion's."""
-    from pipelines.features.stream import OnlineStore
+def open_stores(home: Home, cases: list[UseCase]) -> Stores:
+    """An online store per set of definitions, with the kinds of events it lives on: the declared one, and the champion's.
 
+    Changed definitions begin a store of their own, made from the whole log, while the champion's goes on beside it.
+    """
     definitions = {case.features.digest: case.features for case in cases}
     for case in cases:
         if (kept := champion_features(home, case.name)) is not None:
             definitions[kept.digest] = kept
-    return [(OnlineStore.at(home.path / "online", features), features.sources) for features in definitions.values()]
+    return [(open_store(home.path / "online", features), features.sources) for features in definitions.values()]
 
 
-def champion_features(home: Home, case: str) -> Any:
+def open_store(folder: Path, features: FeatureSet) -> OnlineStore:
+    """The online store of these definitions: in the folder, or in the Redis that SHELFLIFE_ONLINE names (redis://host:6379/0)."""
+    from pipelines.features.stream import OnlineStore
+
+    return OnlineStore.at(folder, features, os.environ.get(VARIABLE))
+
+
+def champion_features(home: Home, case: str) -> FeatureSet | None:
     """The definitions that the use case's champion was judged with; None where nothing answers yet."""
-    import json
-
     from pipelines.core.feature import FeatureSet
 
     champion = home.releases.champion(case)
     return FeatureSet.from_dict(json.loads(home.releases.read(champion.bundle).files["features.json"])) if champion else None
 
 
-def catch_up(home: Home, stores: list[tuple[OnlineStore, tuple[str, ...]]]) -> int:
-    """Apply what the log holds and the stores have not seen; land the days that are over. The number of events applied."""
+def catch_up(home: Home, stores: Stores) -> int:
+    """Apply what the log holds and the stores have not seen; when a day is over, land it and let the stores forget what no ask
+    can reach any more. The number of events applied."""
     from pipelines.shop.contracts import CONTRACTS
 
-    applied = 0
-    for store, kinds in stores:
-        while batch := home.log.read(after=store.offset(), limit=BATCH, kinds=kinds):
-            store.apply(batch)
-            applied += len(batch)
+    applied = take(home, stores)
     now = home.clock()()
-    if now // 86_400_000_000 * 86_400_000_000 > home.landing.closed_until():
+    if now // DAY * DAY > home.landing.closed_until():
         home.landing.land(home.log, CONTRACTS, until=now)
+        for store, _ in stores:
+            store.expire(now - LATE)
     return applied
+
+
+def take(home: Home, stores: Stores) -> int:
+    """Apply what waits, a batch a store in turn, so that one that is made anew keeps none of the others waiting for long."""
+    applied, behind = 0, list(stores)
+    while behind:
+        found = [(store, kinds, _take(home, store, kinds, BATCH // len(stores))) for store, kinds in behind]
+        applied += sum(count for _, _, count in found)
+        behind = [(store, kinds) for store, kinds, count in found if count == BATCH // len(stores)]
+    return applied
+
+
+def _take(home: Home, store: OnlineStore, kinds: tuple[str, ...], limit: int) -> int:
+    last = home.log.last_offset()
+    rows = home.log.stored(after=store.offset(), limit=limit, kinds=kinds)
+    store.apply_stored(rows, upto=last if len(rows) < limit else 0)
+    return len(rows)

@@ -160,7 +160,10 @@ class SqliteLog:
 
 def identity(kind: str, id_: str, ts: int, body: bytes) -> bytes:
     """The event's digest from the canonical JSON of its body: the same as core's Event.digest, without parsing."""
-    name, said = encode_basestring(id_).encode(), encode_basestring(kind).encode()  # what canonical gives a text, ten times as fast
+    name, said = (
+        encode_basestring(id_).encode(),
+        encode_basestring(kind).encode(),
+    )  # what canonical gives a text, ten times as fast
     return hashlib.sha256(b'{"body":%b,"id":%b,"kind":%b,"ts":%d}' % (body, name, said, ts)).digest()
 
 

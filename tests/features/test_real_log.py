@@ -55,22 +55,30 @@ CASE = UseCase(
 )
 
 
-@pytest.fixture(scope="module")
-def log():
-    """Payments of the first 160 cards; a chargeback a week after each fraud. All that is known arrives at once."""
+def payments(cards=None, terminals=None):
+    """Payments (of the first so many cards, all by default); a chargeback a week after each fraud. All that is known arrives at
+    once. `terminals`: how many of them there are taken to be."""
     if not FILE.exists():
         pytest.skip(f"no {FILE}; set SHELFLIFE_DATASETS to the folder of public datasets")
-    table = pq.read_table(FILE).to_pandas()
-    table = table[table.CUSTOMER_ID < 160]
-    times = table.TX_DATETIME.astype("datetime64[us]").astype(np.int64)
+    columns = ["TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_FRAUD"]
+    table = pq.read_table(FILE, columns=columns).to_pandas()
+    table = table if cards is None else table[cards > table.CUSTOMER_ID]
+    times = table.TX_DATETIME.astype("datetime64[us]").astype(np.int64).tolist()
     sent = []
-    for row, ts in zip(table.itertuples(), times, strict=True):
-        keys = {"card": f"c{row.CUSTOMER_ID}", "terminal": f"t{row.TERMINAL_ID % 50}", "payment_id": f"p{row.TRANSACTION_ID}"}
-        sent.append((ts, Event("payment", keys["payment_id"], ts, {**keys, "cents": round(row.TX_AMOUNT * 100)})))
-        if row.TX_FRAUD:
-            sent.append((ts + WEEK, Event("chargeback", f"b{row.TRANSACTION_ID}", ts + WEEK, keys)))
+    for ts, (number, _, card, till, amount, fraud) in zip(times, table[columns].itertuples(index=False), strict=True):
+        place = till if terminals is None else till % terminals
+        keys = {"card": f"c{card}", "terminal": f"t{place}", "payment_id": f"p{number}"}
+        sent.append((ts, Event("payment", keys["payment_id"], ts, {**keys, "cents": round(amount * 100)})))
+        if fraud:
+            sent.append((ts + WEEK, Event("chargeback", f"b{number}", ts + WEEK, keys)))
     sent.sort(key=lambda pair: pair[0])
     return [Event(e.kind, e.id, e.ts, e.body, arrived, n + 1) for n, (arrived, e) in enumerate(sent)]
+
+
+@pytest.fixture(scope="module")
+def log():
+    """A part of it."""
+    return payments(cards=160, terminals=50)
 
 
 def tables(log):
@@ -104,3 +112,25 @@ def test_batch_stream_and_oracle_agree_on_real_payments(log, tmp_path):
         near = [e for e in log if e.body["card"] == ask.body["card"] or e.body["terminal"] == ask.body["terminal"]]
         for feature in CASE.features.counted:
             assert worlds.same(oracle.counted(feature, ask, near), rows[ask.id][feature.name]), feature.name
+
+
+@pytest.mark.slow
+def test_every_feature_of_a_hundred_thousand_of_all_real_payments_is_the_same_in_batch_and_stream(tmp_path):
+    """The whole log as a stream. Each sampled payment is read after it and thousands more were applied: neither it nor they count."""
+    log = payments()
+    assert len(log) > 1_750_000
+    asks = [event for event in log[40::16] if event.kind == "payment"]
+    made = batch.rows(CASE, tables(log), {ask.id for ask in asks}, as_of=2**60)
+    row_of = {name: n for n, name in enumerate(made["ask"].to_pylist())}
+    wanted = {name: made[name].to_numpy(zero_copy_only=False) for name in CASE.features.names}
+    store = OnlineStore(tmp_path / "s.db", CASE.features)
+    reader, compared = StreamReader(store, CASE.features, PAYMENT), 0
+    for at in range(0, len(log), 8000):
+        store.apply(log[at : at + 8000])
+        some = [event for event in log[at : at + 8000] if event.id in row_of and event.kind == "payment"]
+        columns, _ = reader.read(some)
+        rows = [row_of[event.id] for event in some]
+        for name, values in columns.items():
+            np.testing.assert_allclose(values, wanted[name][rows], rtol=1e-9, equal_nan=True, err_msg=name)
+        compared += len(some)
+    assert compared == len(asks) > 100_000
