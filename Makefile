@@ -16,7 +16,7 @@ export DO_NOT_TRACK := 1
 export UV_SYSTEM_CERTS ?= true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup demo test test-slow lint results bench bench-features clean
+.PHONY: help setup demo test test-slow lint results bench bench-features bench-decisions clean
 
 help: ## what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ bench: setup ## how fast, with peak memory
 
 bench-features: setup ## the features room beside its peers into docs/benchmarks.md (ONLY="--only stream --rounds 1")
 	$(RUN)python -m benchmarks.features $(ONLY)
+
+bench-decisions: setup ## how often the decisions are wrong, into docs/decisions.md
+	$(RUN)python -m benchmarks.decisions
 
 clean: ## remove what the project made, the environment excepted
 	rm -rf .shelflife data models reports .pytest_cache .ruff_cache .mypy_cache .hypothesis

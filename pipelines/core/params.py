@@ -54,9 +54,19 @@ class Shop:
 
 @dataclass(frozen=True)
 class LabelWindow:
-    """How long after an ask its label may still come."""
+    """How long after an ask its label may still come, and which actions keep it from ever coming.
+
+    `hidden_by`: after these actions there is no label (a blocked payment is never charged back). So that learning stays honest a
+    share `explore` of such asks is let pass all the same, at most `per_day` of them and `amount_per_day` cents at stake; those
+    stand for the others, a row for at most `heaviest`.
+    """
 
     within: timedelta
+    hidden_by: tuple[str, ...] = ()
+    explore: float = 0.0
+    per_day: int = 0
+    amount_per_day: int = 0
+    heaviest: float = 50.0
 
 
 @dataclass(frozen=True)
@@ -86,10 +96,13 @@ class Train:
 class Gate:
     """What a challenger must show. Margins and floors are in units of the primary metric, oriented so that more is better.
 
-    `margin`: the lower bound of the paired difference must exceed it. `inferior`: how much worse a challenger with a stated
-    reason (fresher, smaller, faster) may be. `floor`: the least primary metric. `slice_harm`: the largest harm whose upper
-    bound a slice of at least `slice_rows` rows may show. `calibration`: the largest expected calibration error (probabilities)
-    or distance of quantile coverage. `churn`: the largest share of answers that may change without a gain.
+    `margin`: the lower bound of the paired difference must exceed it. `reasons`: why a challenger that is no better may replace
+    the champion (fresher, cheaper, smaller, faster); none by default. `inferior`: how much worse it may then be. `floor`: the
+    least primary metric. `slice_harm`: the largest harm whose upper bound a slice of at least `slice_rows` rows may show.
+    `calibration`: the largest expected calibration error (probabilities) or distance of quantile coverage. `churn`: the largest
+    share of answers that may change without a gain. `memory_mb`: the most that a process may hold that loads it and nothing
+    else. `looks`: a holdout that was opened so often is retired. `shadow`: so many requests since its run began the challenger
+    answers again, deciding nothing, before it may replace a champion.
     """
 
     margin: float
@@ -101,11 +114,14 @@ class Gate:
     latency_ms: float
     size_mb: float
     min_rows: int
+    memory_mb: float = 1024.0
+    reasons: tuple[str, ...] = ()
     min_positives: int = 0
     slice_rows: int = 200
     confidence: float = 0.95
     resamples: int = 1000
     looks: int = 5
+    shadow: int = 0
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class UseCase:
 
     `metrics[0]` is the primary metric. `unit` is the field of the ask whose rows are not independent (resampled together).
     `slices` are fields or features that no release may harm. A `high` risk waits for a person's approval.
+    `hidden_by` are the actions after which the label cannot be seen (a shop's parameters say so).
     """
 
     name: str
@@ -68,6 +69,7 @@ class UseCase:
     unit: str
     slices: tuple[str, ...] = ()
     risk: Literal["low", "high"] = "low"
+    hidden_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9]{1,30}", self.name):
@@ -105,6 +107,11 @@ class UseCase:
         """Columns a row carries besides its features: unit, keys, slices, amounts; each a field of the asking event."""
         return tuple(sorted(({self.unit} | self._fields_needed()) - set(self.features.names)))
 
-    def known_within(self, duration: timedelta) -> UseCase:
-        """The same use case with another label window (a shop's own label delay)."""
-        return replace(self, label=replace(self.label, within=duration))
+    @property
+    def snapshot(self) -> tuple[str, ...]:
+        """The kinds of events that its rows are made from: those it lives on, and our answers where an action hides a label."""
+        return (*self.kinds, *(("prediction",) if self.hidden_by else ()))
+
+    def known_within(self, duration: timedelta, hidden_by: tuple[str, ...] = ()) -> UseCase:
+        """The same use case with another label window (a shop's own label delay), and what keeps a label from coming."""
+        return replace(self, label=replace(self.label, within=duration), hidden_by=hidden_by)

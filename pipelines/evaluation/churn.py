@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.core.decision import Answers, Probability, Quantiles
+from pipelines.core.decision import Answers, Probability, Quantiles, Ranking
 from pipelines.evaluation.cost import actions, amounts_known, orders
 from pipelines.evaluation.statistic import Array
 
@@ -15,7 +15,8 @@ def churn(answers: Answers, challenger: Array, champion: Array, *, group: Array,
     """The share of answers that change: another action, another whole number of units, or, for a ranking, the mean share of
     the first k items of an ask that are replaced. NaN where a score or a needed amount is missing.
     """
-    if not len(challenger) or not (np.isfinite(challenger).all() and np.isfinite(champion).all()):
+    absent = np.isneginf([challenger, champion]) if isinstance(answers, Ranking) else False  # minus infinity: not on the list
+    if not len(challenger) or not (np.isfinite([challenger, champion]) | absent).all():
         return float("nan")
     if isinstance(answers, Probability):
         if not amounts_known(answers, amounts):
@@ -34,10 +35,10 @@ def _replaced(challenger: Array, champion: Array, group: Array, k: int) -> float
 
 
 def _first(scores: Array, group: Array, k: int) -> Array:
-    """Whether each row is among the k best of its group; of equal scores the earlier row comes first."""
+    """Whether each row is listed and among the k best of its group; of equal scores the earlier row comes first."""
     order = np.lexsort((-scores, group))
     sizes = np.unique(group[order], return_counts=True)[1]
     rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     first = np.zeros(len(order), bool)
     first[order] = rank < k
-    return first
+    return first & np.isfinite(scores)

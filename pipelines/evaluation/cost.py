@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.core.decision import Answers, CostMatrix, Probability, Quantiles, Ranking
-from pipelines.evaluation.statistic import Array, Labelled, Statistic, Undefined, mean_of
+from pipelines.evaluation.statistic import Array, Labelled, Statistic, Undefined, mean_of, sound
 
 
 def amount_field(answers: Answers) -> str | None:
@@ -54,11 +54,6 @@ def cents(answers: Answers, labels: Array, scores: Array, amounts: Any = None) -
 
 def mean_cost(answers: Answers, rows: Labelled, scores: Array, amounts: Any = None) -> Statistic:
     """Cents per answer, as a statistic; undefined where an amount that the cost needs is missing."""
-    if (
-        not amounts_known(answers, amounts)
-        or not len(scores)
-        or not np.isfinite(scores).all()
-        or not np.isfinite(rows.labels).all()
-    ):
+    if not amounts_known(answers, amounts) or not sound(rows, scores):
         return Undefined()
     return mean_of(cents(answers, rows.labels, scores, amounts), rows)

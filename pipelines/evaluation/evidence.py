@@ -14,7 +14,7 @@ from pipelines.core.usecase import UseCase
 from pipelines.core.verdict import Finding
 from pipelines.evaluation.statistic import Array, Labelled, labelled
 
-REASONS = ("fresher", "smaller", "faster")
+REASONS = ("fresher", "cheaper", "smaller", "faster")
 """Why a challenger that is no better may still replace the champion."""
 
 
@@ -24,9 +24,10 @@ class Evidence:
     that serves. Arrays have a row per row of the holdout; rows without a label (NaN) are left out.
 
     `slices` maps each declared slice to its column, `amounts` is the field that the cost needs (cents), `ask` the ask of a
-    ranking's row, `card` what card precision counts. `looks` is how often this holdout was opened before. `parity` is the
-    finding that the exported model equals the trained one. `reasons` are the stated reasons; "smaller" and "faster" count
-    only where the champion's size or latency bear them out.
+    ranking's row, `card` what card precision counts, `weight` how many asks a row stands for (the inverse of the chance that its
+    label could be seen). A ranking's rows are the candidates of everybody: a score of minus infinity says that the item is not
+    on this one's list. `looks` is how often this holdout was opened before. `parity` is the finding that the exported model
+    equals the trained one. `reasons` are the stated reasons; they count only where the figures bear them out.
     """
 
     labels: Any
@@ -39,25 +40,27 @@ class Evidence:
     ask: Any = None
     card: Any = None
     ts: Any = None
+    weight: Any = None
     latency_ms: float | None = None
     size_mb: float | None = None
+    memory_mb: float | None = None
     champion_latency_ms: float | None = None
     champion_size_mb: float | None = None
     parity: Finding | None = None
     reasons: tuple[str, ...] = ()
     looks: int = 0
 
-    def __post_init__(self) -> None:
-        if unknown := sorted(set(self.reasons) - set(REASONS)):
+    def upheld(self, standing: tuple[str, ...] = (), *, cheaper: bool) -> tuple[str, ...]:
+        """The stated reasons, and those that always stand, as far as the figures bear them out; `cheaper` is whether its answers
+        provably save money. Raises ShelflifeError for a reason that there is not.
+        """
+        stated = [*self.reasons, *standing]
+        if unknown := sorted(set(stated) - set(REASONS)):
             raise ShelflifeError(f"there is no reason {', '.join(map(ascii, unknown))}; wanted some of {', '.join(REASONS)}")
-
-    @property
-    def upheld(self) -> tuple[str, ...]:
-        """The stated reasons that the figures do not contradict."""
         smaller = _below(self.size_mb, self.champion_size_mb)
         faster = _below(self.latency_ms, self.champion_latency_ms)
-        holds = {"fresher": True, "smaller": smaller, "faster": faster}
-        return tuple(reason for reason in self.reasons if holds[reason])
+        holds = {"fresher": True, "cheaper": cheaper, "smaller": smaller, "faster": faster}
+        return tuple(reason for reason in REASONS if reason in stated and holds[reason])
 
 
 def _below(ours: float | None, theirs: float | None) -> bool:
@@ -81,13 +84,7 @@ class Holdout:
         given = {"challenger": evidence.challenger, "champion": evidence.champion, "baseline": evidence.baseline}
         scores = {who: np.asarray(score, float) for who, score in given.items() if score is not None}
         columns = {name: np.asarray(evidence.slices[name]) for name in case.slices if evidence.slices.get(name) is not None}
-        others = {
-            "unit": evidence.unit,
-            "ask": evidence.ask,
-            "card": evidence.card,
-            "ts": evidence.ts,
-            "amounts": evidence.amounts,
-        }
+        others = {name: getattr(evidence, name) for name in ("unit", "ask", "card", "ts", "amounts", "weight")}
         _check_lengths(len(labels), scores | columns | {name: column for name, column in others.items() if column is not None})
         levels = case.answers.levels if isinstance(case.answers, Quantiles) else ()
         _check_shapes(scores, len(levels))
@@ -95,7 +92,7 @@ class Holdout:
             raise ShelflifeError("wanted the ask of each row of a ranking, got none; give `ask`")
         known = np.isfinite(labels)
         ask = evidence.ask if isinstance(case.answers, Ranking) else None
-        kept = {"ask": ask, "card": evidence.card, "ts": evidence.ts, "amounts": evidence.amounts}
+        kept = {name: others[name] for name in ("card", "ts", "amounts", "weight")} | {"ask": ask}
         some = {name: None if column is None else np.asarray(column)[known] for name, column in kept.items()}
         amounts = some.pop("amounts")
         rows = labelled(labels[known], np.asarray(evidence.unit)[known], levels=levels, **some)

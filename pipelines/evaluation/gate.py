@@ -19,7 +19,7 @@ from pipelines.evaluation.evidence import Evidence, Holdout
 from pipelines.evaluation.metrics import metric, statistics
 from pipelines.evaluation.paired import Draws, Interval, enough, resample, spend
 from pipelines.evaluation.slices import Part, judge_slices, parts
-from pipelines.evaluation.statistic import Labelled, Statistic
+from pipelines.evaluation.statistic import Labelled, Statistic, sound
 
 MIN_SLICE_UNITS = 10
 """A part of a slice is judged when so many independent units have each label: a resample of fewer often has none at all."""
@@ -46,7 +46,7 @@ def required(case: UseCase, gate: Gate, *, champion: bool) -> list[str]:
     names += ["better: lower bound", "better: upper bound", "churn"] if champion else []
     names += ["calibration"] if not isinstance(case.answers, Ranking) else []
     names += ["cost"] if has_cost(case.answers) else []
-    return names + [f"slice: {column}" for column in case.slices] + ["latency", "size", "parity"]
+    return names + [f"slice: {column}" for column in case.slices] + ["latency", "size", "memory", "parity"]
 
 
 def judge(case: UseCase, gate: Gate, evidence: Evidence, *, seed: int) -> Judgement:
@@ -58,13 +58,12 @@ def judge(case: UseCase, gate: Gate, evidence: Evidence, *, seed: int) -> Judgem
     alpha = spend(gate.confidence, min(evidence.looks, gate.looks - 1))
     holdout = Holdout.of(case, evidence)
     draws = _resample(case, gate, holdout, alpha, seed)
-    primary = metric(case.metrics[0], holdout.rows.levels)
-    value = {who: draws[f"{who} {primary.name}"].map(primary.orient) for who in holdout.scores}
+    value = _primary(case, holdout, draws)
     findings = [
         _looks(gate, evidence.looks), *_counts(case, gate, holdout), _differ(case, holdout),
         _floor(gate, value, alpha), _baseline((value["challenger"] - value["baseline"]).interval(alpha)),
     ]  # fmt: skip
-    findings += _against_champion(case, gate, evidence, holdout, value, alpha) if "champion" in value else []
+    findings += _against_champion(case, gate, evidence, holdout, draws, alpha) if "champion" in value else []
     findings += _side_effects(case, gate, evidence, holdout, draws, alpha)
     return Judgement(
         findings, required(case, gate, champion=evidence.champion is not None), _figures(case, holdout, draws, alpha)
@@ -86,6 +85,12 @@ def _resample(case: UseCase, gate: Gate, holdout: Holdout, alpha: float, seed: i
             made = statistics(case.metrics[:1], holdout.rows.part(part.mask), scores[part.mask])
             wanted[f"{who} {part.name}"] = made[case.metrics[0]]
     return resample(wanted, holdout.rows.units, resamples=enough(gate.resamples, alpha), seed=seed)
+
+
+def _primary(case: UseCase, holdout: Holdout, draws: Mapping[str, Draws]) -> dict[str, Draws]:
+    """Everybody's primary metric, so that more is better."""
+    primary = metric(case.metrics[0], holdout.rows.levels)
+    return {who: draws[f"{who} {primary.name}"].map(primary.orient) for who in holdout.scores}
 
 
 def _judged_parts(case: UseCase, gate: Gate, holdout: Holdout) -> list[Part]:
@@ -126,13 +131,15 @@ def _differ(case: UseCase, holdout: Holdout) -> Finding:
     """A model that answers everybody alike knows nothing, whatever its metric says."""
     scores = holdout.scores["challenger"]
     wanted = "answers that differ between rows"
-    if not len(scores) or not np.isfinite(scores).all():
+    if not sound(holdout.rows, scores):
         return Finding("answers differ", "unsure", None, wanted, advice="some scores are missing or no finite numbers")
     table = scores.reshape(len(scores), -1)
     if isinstance(case.answers, Ranking):
-        lowest, highest = np.full(holdout.rows.group.max() + 1, np.inf), np.full(holdout.rows.group.max() + 1, -np.inf)
-        np.minimum.at(lowest, holdout.rows.group, scores)
-        np.maximum.at(highest, holdout.rows.group, scores)
+        listed = np.isfinite(scores)
+        group, score = holdout.rows.group[listed], scores[listed]
+        lowest, highest = np.full(holdout.rows.asks, np.inf), np.full(holdout.rows.asks, -np.inf)
+        np.minimum.at(lowest, group, score)
+        np.maximum.at(highest, group, score)
         share = float(np.mean(highest > lowest))
     else:
         share = float(np.mean((table != table[0]).any(axis=1)))
@@ -159,44 +166,48 @@ def _baseline(gain: Interval) -> Finding:
 
 
 def _against_champion(
-    case: UseCase, gate: Gate, evidence: Evidence, holdout: Holdout, value: Mapping[str, Draws], alpha: float
+    case: UseCase, gate: Gate, evidence: Evidence, holdout: Holdout, draws: Mapping[str, Draws], alpha: float
 ) -> list[Finding]:
     """The pair of bounds that says promote, reject or inconclusive, and how many answers change for it."""
-    gain = (value["challenger"] - value["champion"]).interval(alpha)
-    bar, why = gate.margin, "better"
-    if evidence.upheld:
-        bar, why = -gate.inferior, f"no worse, as it is {' and '.join(evidence.upheld)}"
+    gain = _gain(case, holdout, draws).interval(alpha)
+    saved = _saved(holdout, draws, alpha) if has_cost(case.answers) else None
+    upheld = evidence.upheld(gate.reasons, cheaper=saved is not None and saved.known and saved.low > 0)
+    bar, why = (-gate.inferior, f"no worse, as it is {' and '.join(upheld)}") if upheld else (gate.margin, "better")
     above, possible = f"low > {bar!r}", f"high >= {bar!r}"
-    advice = _needed(gain, bar, holdout.size)
+    advice = _needed(gain, bar, holdout)
     lower = _finding(
         "better: lower bound", gain, f"above {bar:g} ({why})", passes_if=above, fails_unless=possible, advice=advice
     )
     upper = _finding("better: upper bound", gain, f"at least {bar:g} ({why})", passes_if=possible, fails_unless=possible)
     lower = replace(lower, observed=gain.low if gain.known else None)
     upper = replace(upper, observed=gain.high if gain.known else None)
-    return [lower, upper, _churn(case, gate, evidence, holdout, proven=gain.known and gain.low > gate.margin)]
+    proven = gain.known and gain.low > gate.margin
+    return [lower, upper, _churn(case, gate, holdout, proven=proven, final=bool(upheld))]
 
 
-def _needed(gain: Interval, bar: float, rows: int) -> str:
-    """How many labels would decide, if the estimate is right: the distance to the bound shrinks with the root of the rows."""
+def _needed(gain: Interval, bar: float, holdout: Holdout) -> str:
+    """How many more labels would decide, if the estimate is right: the distance to the bound shrinks with the root of the asks."""
     if not gain.known or gain.low > bar or gain.high < bar:
         return ""
     away = abs(gain.estimate - bar)
     nearer = (gain.estimate - gain.low) if gain.estimate > bar else (gain.high - gain.estimate)
     if away <= nearer / 10:
         return "too close to call: more labels would hardly decide"
-    return f"about {int(np.ceil(rows * (nearer / away) ** 2)):,} labelled rows would decide; there are {rows:,}"
+    asks, days = holdout.rows.asks, len(np.unique(holdout.rows.day))
+    more = int(np.ceil(asks * (nearer / away) ** 2)) - asks
+    rate = f", or {int(np.ceil(more * days / asks)):,} more days of them" if days > 1 else ""
+    return f"about {more:,} more labels beside the {asks:,} would decide, if the estimate holds{rate}"
 
 
-def _churn(case: UseCase, gate: Gate, evidence: Evidence, holdout: Holdout, *, proven: bool) -> Finding:
-    """Answers may change for a proven gain; for any other reason only a few may."""
+def _churn(case: UseCase, gate: Gate, holdout: Holdout, *, proven: bool, final: bool) -> Finding:
+    """Answers may change for a proven gain; for any other reason only a few may. `final`: no more labels would prove one."""
     challenger, champion = holdout.scores["challenger"], holdout.scores["champion"]
     share = churn(case.answers, challenger, champion, group=holdout.rows.group, amounts=holdout.amounts)
     wanted = f"at most {gate.churn:g} of the answers changed, or a proven gain"
     if not np.isfinite(share):
         return Finding("churn", "unsure", None, wanted, advice="some scores or amounts are missing")
     rule = f"observed <= {1.0 if proven else gate.churn!r}"
-    return judged("churn", share, wanted, passes_if=rule, fails_unless=rule if evidence.upheld else None)
+    return judged("churn", share, wanted, passes_if=rule, fails_unless=rule if final else None)
 
 
 def _side_effects(
@@ -220,6 +231,7 @@ def _side_effects(
     found += [
         _budget("latency", evidence.latency_ms, gate.latency_ms, "ms"),
         _budget("size", evidence.size_mb, gate.size_mb, "MB"),
+        _budget("memory", evidence.memory_mb, gate.memory_mb, "MB"),
     ]
     parity = evidence.parity
     missing = Finding("parity", "unsure", None, "the exported model equals the trained one", advice="parity was not checked")
@@ -228,10 +240,9 @@ def _side_effects(
 
 def _cost(holdout: Holdout, draws: Mapping[str, Draws], alpha: float) -> Finding:
     """Money saved per thousand answers, against whom it is compared with; a challenger must not provably cost more."""
-    saved = (draws[f"{holdout.other} cost"] - draws["challenger cost"]).map(lambda cents: cents * 10).interval(alpha)
     return _finding(
         "cost",
-        saved,
+        _saved(holdout, draws, alpha),
         f"not provably dearer than the {holdout.other}; saving in currency units per 1,000 answers",
         passes_if="high >= 0",
         fails_unless="high >= 0",
@@ -240,9 +251,13 @@ def _cost(holdout: Holdout, draws: Mapping[str, Draws], alpha: float) -> Finding
 
 def _gain(case: UseCase, holdout: Holdout, draws: Mapping[str, Draws]) -> Draws:
     """The paired gain in the primary metric over whom the challenger is compared with."""
-    primary = metric(case.metrics[0], holdout.rows.levels)
-    ours, theirs = (draws[f"{who} {primary.name}"].map(primary.orient) for who in ("challenger", holdout.other))
-    return ours - theirs
+    value = _primary(case, holdout, draws)
+    return value["challenger"] - value[holdout.other]
+
+
+def _saved(holdout: Holdout, draws: Mapping[str, Draws], alpha: float) -> Interval:
+    """Currency units that the challenger saves per 1,000 answers: ten times the cents per answer."""
+    return (draws[f"{holdout.other} cost"] - draws["challenger cost"]).map(lambda cents: cents * 10).interval(alpha)
 
 
 def _gains(case: UseCase, gate: Gate, holdout: Holdout, draws: Mapping[str, Draws]) -> dict[str, dict[str, Draws]]:

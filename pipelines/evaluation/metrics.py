@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from pipelines.evaluation.statistic import (
     Sums,
     Undefined,
     mean_of,
+    sound,
 )
 
 Orient = Callable[[Array], Array]
@@ -59,7 +60,7 @@ def metric(name: str, levels: tuple[float, ...] = ()) -> Metric:
         return Metric(
             name,
             f"share of compromised cards among the {k} most suspicious of a day",
-            lambda rows, s: CardPrecision(rows, s, k),
+            lambda rows, s: CardPrecision(rows, s, k) if rows.weight is None else Undefined(),
         )
     raise ShelflifeError(
         f"there is no metric {name!a}; wanted {', '.join(PLAIN)}, coverage, hit_at_K, mrr_at_K, ndcg_at_K or card_precision_at_K"
@@ -71,9 +72,9 @@ def statistics(names: Iterable[str], rows: Labelled, scores: Array) -> dict[str,
     names = tuple(names)
     if len(scores) != len(rows.labels):
         raise ShelflifeError(f"wanted a score for each of the {len(rows.labels)} rows, got {len(scores)}; score the same rows")
-    if not len(scores) or not np.isfinite(scores).all() or not np.isfinite(rows.labels).all():
+    if not sound(rows, scores):
         return {name: Undefined() for name in names}
-    shared = Steps(rows.labels, scores, rows.unit) if {"average_precision", "roc_auc"} & set(names) else None
+    shared = Steps(rows, scores) if {"average_precision", "roc_auc"} & set(names) else None
     return {name: _statistic(name, rows, scores, shared) for name in names}
 
 
@@ -112,7 +113,7 @@ def middle(scores: Array, levels: tuple[float, ...]) -> Array:
 def _wape(rows: Labelled, scores: Array) -> Statistic:
     off = np.abs(rows.labels - middle(scores, rows.levels))
     parts = np.stack([off, np.abs(rows.labels)], axis=1)
-    return Sums(parts, rows.unit, rows.units, lambda s: s[:, 0] / s[:, 1])
+    return Sums(parts, rows, lambda s: s[:, 0] / s[:, 1])
 
 
 def _coverage(rows: Labelled, scores: Array) -> Statistic:
@@ -123,7 +124,7 @@ def _coverage(rows: Labelled, scores: Array) -> Statistic:
 def _macro_f1(rows: Labelled, scores: Array) -> Statistic:
     truth, said = rows.labels > 0, scores >= 0.5
     parts = np.stack([truth & said, ~truth & ~said, truth != said], axis=1).astype(float)
-    return Sums(parts, rows.unit, rows.units, lambda s: (_f1(s[:, 0], s[:, 2]) + _f1(s[:, 1], s[:, 2])) / 2)
+    return Sums(parts, rows, lambda s: (_f1(s[:, 0], s[:, 2]) + _f1(s[:, 1], s[:, 2])) / 2)
 
 
 def _f1(right: Array, wrong: Array) -> Array:
@@ -137,9 +138,9 @@ PLAIN = {
         Metric(
             "average_precision",
             "area under the precision-recall steps",
-            lambda r, s: AveragePrecision(Steps(r.labels, s, r.unit)),
+            lambda r, s: AveragePrecision(Steps(r, s)),
         ),
-        Metric("roc_auc", "chance that a positive scores above a negative", lambda r, s: RocAuc(Steps(r.labels, s, r.unit))),
+        Metric("roc_auc", "chance that a positive scores above a negative", lambda r, s: RocAuc(Steps(r, s))),
         Metric("log_loss", "surprise at what happened", lambda r, s: mean_of(log_losses(r.labels, s), r), _less),
         Metric("brier", "squared distance of probability and truth", lambda r, s: mean_of((s - r.labels) ** 2, r), _less),
         Metric("accuracy", "share of right answers at one half", lambda r, s: mean_of(((s >= 0.5) == (r.labels > 0)) * 1.0, r)),
@@ -177,6 +178,6 @@ def _ranking(rows: Labelled, scores: Array, gain: Array) -> Statistic:
     total = np.r_[0.0, np.cumsum(gain)]
     k = len(gain)
     gained = (total[np.minimum(above + beside, k)] - total[np.minimum(above, k)]) / np.maximum(beside, 1)
-    unit = rows.unit[order][starts]
+    unit, weight = rows.unit[order][starts], None if rows.weight is None else rows.weight[order][starts]
     parts = np.stack([np.where(np.isfinite(wanted), gained, 0.0), np.ones(len(unit))], axis=1)
-    return Sums(parts, unit, rows.units, lambda s: s[:, 0] / s[:, 1])
+    return Sums(parts, replace(rows, unit=unit, weight=weight), lambda s: s[:, 0] / s[:, 1])

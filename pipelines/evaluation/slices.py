@@ -47,7 +47,8 @@ def _names(values: Array) -> Array:
     elif values.dtype.kind in "fiu":
         result = np.array([f"{value:g}" for value in values])
     else:
-        result = np.array([_short(value) for value in values])
+        distinct, inverse = np.unique(values.astype(str), return_inverse=True)
+        result = np.array([_short(value) for value in distinct.tolist()] or [""])[inverse]
     return np.where(null, "missing", result)
 
 

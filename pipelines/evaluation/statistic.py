@@ -12,13 +12,14 @@ from pipelines.core.clock import DAY
 from pipelines.core.errors import ShelflifeError
 
 Array = np.ndarray
+TINY = float(np.finfo(float).tiny)
 
 
 class Statistic(Protocol):
     """What a metric is worth when each unit counts so many times."""
 
     def __call__(self, counts: Array) -> Array:
-        """Values, shape (batch,), of `counts`, int32 of shape (batch, units); NaN where the metric is not defined."""
+        """Values, shape (batch,), of `counts`, whole numbers of shape (batch, units); NaN where the metric is not defined."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Labelled:
     """Rows whose label is known. `unit` and `group` are codes from 0 (a group is a card, or the ask of a ranking).
 
     `labels` float64 (rows,); `units` how many different units there are in the whole comparison, which a part of the rows
-    keeps; `day` days since 1970; `levels` the levels that quantile scores stand for.
+    keeps; `day` days since 1970; `levels` the levels that quantile scores stand for; `weight` how many rows each stands for
+    (the inverse of the chance that its label could be seen), None where all could.
     """
 
     labels: Array
@@ -36,10 +38,13 @@ class Labelled:
     day: Array
     levels: tuple[float, ...] = ()
     ranking: bool = False
+    weight: Array | None = None
 
     def part(self, mask: Array) -> Labelled:
         """The rows of the mask, with the same units."""
-        return replace(self, labels=self.labels[mask], unit=self.unit[mask], group=self.group[mask], day=self.day[mask])
+        weight = None if self.weight is None else self.weight[mask]
+        cut = {name: getattr(self, name)[mask] for name in ("labels", "unit", "group", "day")}
+        return replace(self, weight=weight, **cut)
 
     @property
     def asks(self) -> int:
@@ -53,21 +58,34 @@ class Labelled:
 
 
 def labelled(
-    labels: Any, unit: Any, *, ask: Any = None, card: Any = None, ts: Any = None, levels: tuple[float, ...] = ()
+    labels: Any,
+    unit: Any,
+    *,
+    ask: Any = None,
+    card: Any = None,
+    ts: Any = None,
+    weight: Any = None,
+    levels: tuple[float, ...] = (),
 ) -> Labelled:
     """Labelled rows from plain columns. A null unit stands for itself alone: guests are not one customer.
 
-    `ask` groups the rows of a ranking; `card` is what card precision counts (by default the unit); `ts` is microseconds UTC.
-    Raises ShelflifeError when the lengths differ.
+    `ask` groups the rows of a ranking; `card` is what card precision counts (by default the unit); `ts` is microseconds UTC;
+    `weight` is how many rows each stands for. Raises ShelflifeError when the lengths differ or a weight is no positive number.
     """
     values = np.asarray(labels, float)
     unit_codes, units = codes(unit)
     groups = card if ask is None else ask
     group = unit_codes if groups is None else codes(groups)[0]
     day = np.zeros(len(values), np.int64) if ts is None else np.asarray(ts, np.int64) // DAY
-    if not len(values) == len(unit_codes) == len(group) == len(day):
-        raise ShelflifeError(f"wanted as many units, groups and times as the {len(values)} labels; give one of each per row")
-    return Labelled(values, unit_codes, units, group, day, levels, ranking=ask is not None)
+    weights = None if weight is None else np.asarray(weight, float)
+    lengths = {len(column) for column in (values, unit_codes, group, day, weights) if column is not None}
+    if len(lengths) != 1:
+        raise ShelflifeError(
+            f"wanted as many units, groups, times and weights as the {len(values)} labels; give one of each per row"
+        )
+    if weights is not None and not ((weights > 0) & np.isfinite(weights)).all():
+        raise ShelflifeError("wanted weights above 0, got others; leave out rows whose label could never be seen")
+    return Labelled(values, unit_codes, units, group, day, levels, ask is not None, weights)
 
 
 def codes(values: Any) -> tuple[Array, int]:
@@ -89,6 +107,12 @@ def nulls(array: Array) -> Array:
     return np.isnan(array) if array.dtype.kind == "f" else np.zeros(len(array), bool)
 
 
+def sound(rows: Labelled, scores: Array) -> bool:
+    """Whether there are rows, all labels and scores are numbers, and, but for a ranking's items that are not listed, finite ones."""
+    known = np.isfinite(scores) | (np.isneginf(scores) if rows.ranking else False)
+    return bool(len(scores) and known.all() and np.isfinite(rows.labels).all())
+
+
 class Undefined:
     """A metric that cannot be computed at all: no rows, or a score that is no number."""
 
@@ -97,24 +121,24 @@ class Undefined:
 
 
 class Sums:
-    """A metric that is a function of sums over rows.
+    """A metric that is a function of weighted sums over rows.
 
     `rows`, shape (rows, k), is summed per unit once; `finish` turns the sums, shape (batch, k), into values, shape (batch,).
     """
 
-    def __init__(self, rows: Array, unit: Array, units: int, finish: Callable[[Array], Array]) -> None:
-        self.totals = np.stack([np.bincount(unit, column, units) for column in rows.T], axis=1)
+    def __init__(self, rows: Array, labelled: Labelled, finish: Callable[[Array], Array]) -> None:
+        weighted = rows if labelled.weight is None else rows * labelled.weight[:, None]
+        self.totals = np.stack([np.bincount(labelled.unit, column, labelled.units) for column in weighted.T], axis=1)
         self.finish = finish
 
     def __call__(self, counts: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
-            return self.finish(counts.astype(np.float64) @ self.totals)
+            return self.finish(counts.astype(np.float64, copy=False) @ self.totals)
 
 
-def mean_of(rows: Array, labelled: Labelled, weights: Array | None = None) -> Sums:
+def mean_of(rows: Array, labelled: Labelled) -> Sums:
     """The weighted mean of one number a row."""
-    weight = np.ones(len(rows)) if weights is None else weights
-    return Sums(np.stack([rows * weight, weight], axis=1), labelled.unit, labelled.units, lambda s: s[:, 0] / s[:, 1])
+    return Sums(np.stack([rows, np.ones(len(rows))], axis=1), labelled, lambda s: s[:, 0] / s[:, 1])
 
 
 class Steps:
@@ -123,17 +147,16 @@ class Steps:
     Sorting happens once; each resample only adds up weights.
     """
 
-    def __init__(self, labels: Array, scores: Array, unit: Array) -> None:
+    def __init__(self, labelled: Labelled, scores: Array) -> None:
         order = np.argsort(-scores, kind="stable")
-        positive, ranked = labels[order] > 0, scores[order]
+        positive, ranked = labelled.labels[order] > 0, scores[order]
         first = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
         last = np.r_[first[1:], len(order)] - 1
         step = np.repeat(np.arange(len(first)), last - first + 1)
         steps, self.positive_starts = np.unique(step[positive], return_index=True)
-        self.rows, self.ends = unit[order], last[steps]
-        self.positive_rows = self.rows[positive]
-        tied = ~positive & np.isin(step, steps)
-        self.tied_rows, self.tied_starts = self.rows[tied], np.searchsorted(steps, step[tied])
+        self.ends, self.positive, self.tied = last[steps], positive, ~positive & np.isin(step, steps)
+        self.unit, self.weight = labelled.unit[order], None if labelled.weight is None else labelled.weight[order]
+        self.tied_starts = np.searchsorted(steps, step[self.tied])
         self._seen: tuple[Array, Weights] | None = None
 
     def weigh(self, counts: Array) -> Weights:
@@ -143,15 +166,25 @@ class Steps:
         return self._seen[1]
 
     def _weigh(self, counts: Array) -> Weights:
-        everything = np.cumsum(np.take(counts, self.rows, axis=1), axis=1, dtype=np.int32)
-        joined = np.take(counts, self.positive_rows, axis=1)
-        if len(self.positive_starts) < len(self.positive_rows):
+        everything = _summed(self._of(counts, slice(None)))
+        joined = self._of(counts, self.positive)
+        if len(self.positive_starts) < joined.shape[1]:
             joined = np.add.reduceat(joined, self.positive_starts, axis=1)
         tied = np.zeros((len(counts), 1))
-        if len(self.tied_rows):
-            tied = np.stack([np.bincount(self.tied_starts, row[self.tied_rows], len(self.ends)) for row in counts])
-        positives = np.cumsum(joined, axis=1, dtype=np.int32)
-        return Weights(joined, positives, np.take(everything, self.ends, axis=1), tied, everything[:, -1])
+        if len(self.tied_starts):
+            weights = self._of(counts, self.tied)
+            tied = np.stack([np.bincount(self.tied_starts, row, len(self.ends)) for row in weights])
+        return Weights(joined, _summed(joined), np.take(everything, self.ends, axis=1), tied, everything[:, -1])
+
+    def _of(self, counts: Array, chosen: Any) -> Array:
+        """What the chosen rows weigh in each resample."""
+        often = np.take(counts, self.unit[chosen], axis=1)
+        return often if self.weight is None else often * self.weight[chosen]
+
+
+def _summed(weights: Array) -> Array:
+    """Running sums; whole numbers stay small whole numbers, which is twice as fast."""
+    return np.cumsum(weights, axis=1, dtype=np.int32 if weights.dtype.kind == "i" else np.float64)
 
 
 class Weights(NamedTuple):
@@ -175,7 +208,7 @@ class AveragePrecision:
     def __call__(self, counts: Array) -> Array:
         at = self.steps.weigh(counts)
         with np.errstate(divide="ignore", invalid="ignore"):
-            precision = at.positives / np.maximum(at.everything, 1)
+            precision = at.positives / np.maximum(at.everything, TINY)
             return np.einsum("ij,ij->i", at.joined, precision) / at.joined.sum(axis=1)
 
 
@@ -197,7 +230,7 @@ class CardPrecision:
     """Of the k most suspicious cards of a day, the share that is compromised; the mean over days.
 
     A card's score and truth are the largest of its day; a card that was caught is not looked at again. As in the Fraud
-    Detection Handbook (Le Borgne et al. 2022), chapter 4.
+    Detection Handbook (Le Borgne et al. 2022), chapter 4. Cards are looked at whole, so rows must all weigh the same.
     """
 
     def __init__(self, labelled: Labelled, scores: Array, k: int) -> None:

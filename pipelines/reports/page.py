@@ -15,12 +15,16 @@ from pipelines.reports.plain import plain
 MARKS = {"fail": "✗ failed", "unsure": "? unsure", "pass": "✓ ok"}
 ORDER = {"fail": 0, "unsure": 1, "pass": 2}
 STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;color:#1b1f24;background:#fff;margin:0}
-main{max-width:60rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.6rem;margin:.2em 0} .answer{font-size:1.2rem;border-left:6px solid;padding:.3em .8em}
-.pass{color:#116329;border-color:#2da44e} .fail{color:#a40e26;border-color:#cf222e} .unsure{color:#7d4e00;border-color:#bf8700}
-table{border-collapse:collapse;width:100%;margin:1rem 0} td,th{text-align:left;vertical-align:top;padding:.3em .6em;border-bottom:1px solid #d0d7de}
-td.number{text-align:right;white-space:nowrap} .small{color:#57606a;font-size:.9rem} svg{max-width:100%;height:auto}
+body{font:16px/1.55 system-ui,sans-serif;color:#1b1f24;background:#f3f4f1;margin:0}
+main{max-width:60rem;margin:2rem auto;padding:1.6rem 2rem;background:#fff;border:1px solid #e1e4de;border-radius:10px}
+h1{font-size:1.5rem;margin:0 0 .6em} h2{font-size:1.1rem;margin:1.8em 0 .4em}
+.answer{font-size:1.35rem;font-weight:600;margin:0 0 .8em;padding:.6em .9em;border-left:8px solid;border-radius:6px}
+.answer.pass{background:#e7f6ec;border-color:#2da44e} .answer.fail{background:#fdecec;border-color:#cf222e}
+.answer.unsure{background:#fdf4e0;border-color:#bf8700} .pass{color:#116329} .fail{color:#a40e26} .unsure{color:#7d4e00}
+.tiles{display:flex;flex-wrap:wrap;gap:.8rem;margin:1.2rem 0} .tile{flex:1 1 12rem;border:1px solid #e1e4de;border-radius:8px;padding:.7em .9em}
+.tile b{display:block;font-size:1.45rem;line-height:1.3} figure{margin:1.4rem 0}
+table{border-collapse:collapse;width:100%;margin:.6rem 0} td,th{text-align:left;vertical-align:top;padding:.35em .6em;border-bottom:1px solid #e1e4de}
+td:first-child{white-space:nowrap} .small{color:#57606a;font-size:.9rem} svg{max-width:100%;height:auto}
 """
 
 
@@ -32,17 +36,33 @@ class Summary:
     text: str
 
 
-def first_page(verdict: Verdict, words: Sequence[str], picture: str, caption: str) -> str:
-    """The inside of the page: `words` answer what a manager asks, `picture` is SVG of ours under its `caption`."""
+@dataclass(frozen=True)
+class Tile:
+    """One number that a manager looks for: what it is, the number, and what it means."""
+
+    what: str
+    number: str
+    meaning: str
+
+
+def first_page(verdict: Verdict, words: Sequence[str], picture: str, caption: str, tiles: Sequence[Tile] = ()) -> str:
+    """The inside of the page: `words` answer what a manager asks, `tiles` are the numbers that matter most, `picture` is SVG of
+    ours under its `caption`."""
     status = verdict.status
     facts = "".join(f"<tr><th>{_safe(name)}</th><td>{_safe(_spell(value))}</td></tr>" for name, value in verdict.facts.items())
     figure = f"<figure>{picture}<figcaption class=small>{_safe(caption)}</figcaption></figure>" if picture else ""
     return (
         f"<h1>{_safe(verdict.subject)}</h1><p class='answer {status}'>{_safe(words[0])}</p>"
         + "".join(f"<p>{_safe(sentence)}</p>" for sentence in words[1:])
+        + (f"<div class=tiles>{''.join(map(_tile, tiles))}</div>" if tiles else "")
         + figure
         + f"<h2>What was looked at</h2>{findings_table(verdict)}<h2>About</h2><table>{facts}</table>"
     )
+
+
+def _tile(tile: Tile) -> str:
+    number, meaning = f"<b>{_safe(tile.number)}</b>", f"<span class=small>{_safe(tile.meaning)}</span>"
+    return f"<div class=tile><span class=small>{_safe(tile.what)}</span>{number}{meaning}</div>"
 
 
 def findings_table(verdict: Verdict) -> str:

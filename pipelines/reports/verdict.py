@@ -97,7 +97,26 @@ def render(data: Mapping[str, Any]) -> str:
     caption = (
         f"What the new model gains over the {rival}, metric by metric, with its bounds. Right of the dashed line is better."
     )
-    return document.render(data, page.first_page(verdict, words, drawing, caption))
+    return document.render(data, page.first_page(verdict, words, drawing, caption, _tiles(data["figures"], verdict, rival)))
+
+
+def _tiles(figures: Mapping[str, Mapping[str, float | None]], verdict: Verdict, rival: str) -> list[page.Tile]:
+    """What a manager looks for: how much better, what it saves, how much changes for the people who get the answers."""
+    found = {finding.name: finding for finding in verdict.findings}
+    name, row = next(iter(figures.items()), ("", {}))
+    tiles = [_gain(name.replace("_", " "), row, rival)] if row.get("gain") is not None else []
+    for key, what, sign in (("cost", "money saved per 1,000 answers", "+,.0f"), ("churn", "answers that change", ".1%")):
+        seen = found.get(key)
+        if seen is not None and isinstance(seen.observed, float | int):
+            bounds = "" if seen.low is None or seen.high is None else f"between {seen.low:{sign}} and {seen.high:{sign}}, "
+            tiles.append(page.Tile(what, f"{seen.observed:{sign}}", f"{bounds}against the {rival}"))
+    return tiles
+
+
+def _gain(name: str, row: Mapping[str, float | None], rival: str) -> page.Tile:
+    low, high = row.get("low"), row.get("high")
+    bounds = "no bounds can be given" if low is None or high is None else f"between {low:+.3g} and {high:+.3g}"
+    return page.Tile(f"gain in {name}", f"{row['gain']:+.3g}", f"{bounds}, against the {rival}")
 
 
 def _figures(figures: Mapping[str, Mapping[str, float | None]]) -> list[Any]:
@@ -136,7 +155,7 @@ def _median(answers: Quantiles, evidence: Any, rival: Any) -> tuple[pd.DataFrame
     from evidently.presets import RegressionQuality
 
     level = int(np.argmin(np.abs(np.array(answers.levels) - 0.5)))
-    scores = [np.asarray(s, float).reshape(len(s), -1)[:, level] for s in (evidence.challenger, rival)]
+    scores = [np.asarray(s, float)[:, level] for s in (evidence.challenger, rival)]
     kept = _kept(evidence.labels, *scores)
     labels = np.asarray(evidence.labels, float)[kept]
     frames = [_frame(label=labels, prediction=score[kept]) for score in scores]
@@ -154,22 +173,22 @@ def _ranking(evidence: Any, rival: Any) -> tuple[pd.DataFrame, pd.DataFrame, Any
     ranks = [
         _ranks(groups, np.asarray(evidence.labels, float), np.asarray(scores, float)) for scores in (evidence.challenger, rival)
     ]
-    chosen = _spread(len(ranks[0]))
-    frames = [_frame(rank=rank[chosen]) for rank in ranks]
+    frames = [_frame(rank=rank[_spread(len(rank))]) for rank in ranks]
     return *frames, DataDefinition(numerical_columns=["rank"]), [ValueStats(column="rank")]
 
 
 def _ranks(groups: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """The place (from 1) at which each ask's list has what came next; asks whose list lacks it are left out."""
-    order = np.lexsort((-scores, groups))
+    order = np.lexsort((-scores, groups))  # minus infinity, not on the list, comes last
     first = np.flatnonzero(np.diff(groups[order], prepend=-1))
     place = np.arange(len(order)) - np.repeat(first, np.diff([*first, len(order)])) + 1
-    return place[labels[order] > 0].astype(float)
+    return place[(labels[order] > 0) & np.isfinite(scores[order])].astype(float)
 
 
 def _kept(*columns: Any) -> np.ndarray:
     """Row numbers where everything is known, at most ROWS of them, evenly spread."""
-    known = np.all([np.isfinite(np.asarray(column, float)).reshape(len(column), -1).all(axis=1) for column in columns], axis=0)
+    values = [np.asarray(column, float) for column in columns]
+    known = np.all([np.isfinite(value).all(axis=tuple(range(1, value.ndim))) for value in values], axis=0)
     rows = np.flatnonzero(known)
     return rows[_spread(len(rows))]
 

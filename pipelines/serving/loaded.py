@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipelines.core.protocols import FeatureReader
     from pipelines.core.release import Bundle
     from pipelines.serving.champion import Champion
+    from pipelines.serving.explore import Explorer
 
 Files = Mapping[str, bytes]
 
@@ -33,6 +34,7 @@ class Parts:
 
     `believe` raises ShelflifeError unless the champion's release is signed by a trusted key and names its bundle and verdict.
     `is_behind` says whether the features at an offset lack events of these kinds that the log has had for long.
+    `explorer` draws which asks are let pass for the sake of their label, None where no action hides it.
     `make_fallback` makes a reader that needs no store: it answers, degraded, while the features' store is away.
     """
 
@@ -43,6 +45,7 @@ class Parts:
     believe: Callable[[Champion], None]
     make_fallback: Callable[[Files], FeatureReader] | None = None
     is_behind: Callable[[tuple[str, ...], int], bool] = lambda _kinds, _seen: False
+    explorer: Callable[[str, Answers], Explorer | None] = lambda _case, _answers: None
 
     def scorer(self, files: Files) -> OnnxScorer:
         return OnnxScorer(files, encoder=self.encoder_from(files), calibration=self.calibration_from(files))
@@ -72,6 +75,7 @@ class Loaded:
     fallback: FeatureReader | None = field(repr=False)
     typical: Any = field(repr=False)
     is_behind: Callable[[int], bool] = field(repr=False)
+    explorer: Explorer | None = field(default=None, repr=False)
 
     def answer(self, champion: Champion, asks: Sequence[Event], request: str, now: int, away: tuple[str, ...] = ()) -> Answered:
         """The answers at `now`; `away` is what is known to be away already.
@@ -84,7 +88,8 @@ class Loaded:
         found, rows = answers.shape(self.answers, asks, names, columns, scores)
         reasons = (*away, *missing, *("score",) * patched)
         known = [predictions.inputs(columns, mine, ask.ts) for ask, mine in zip(asks, rows, strict=True)]
-        told = predictions.events(champion, asks, found, known, request=request, seen=seen, away=reasons, now=now)
+        found, chances = self._explored(asks, found, now)
+        told = predictions.events(champion, asks, found, known, chances, request=request, seen=seen, away=reasons, now=now)
         return Answered(champion, found, told, reasons)
 
     def respond(self, answered: Answered, away: tuple[str, ...] = ()) -> Any:
@@ -94,6 +99,15 @@ class Loaded:
         return self.response(
             request, champion.case, champion.release, champion.bundle, champion.epoch, bool(reasons), reasons, answered.answers
         )
+
+    def _explored(
+        self, asks: Sequence[Event], found: list[answers.Answer], now: int
+    ) -> tuple[list[answers.Answer], list[float | None]]:
+        """The answers as they are given, and the chance of each that its label can be seen."""
+        if self.explorer is None:
+            return found, [None] * len(found)
+        tried = [self.explorer.tried(ask, answer, now) for ask, answer in zip(asks, found, strict=True)]
+        return [answer for answer, _ in tried], [chance for _, chance in tried]
 
     def _read(self, asks: Sequence[Event]) -> tuple[Mapping[str, np.ndarray], int | None, tuple[str, ...]]:
         try:
@@ -128,4 +142,5 @@ def load(case: str, digest: str, parts: Parts) -> Loaded:
     return Loaded(
         case, contract, kind, Asks(case, contract), answers.response_type(case, kind), scorer,
         parts.make_reader(files), fallback, np.median(scores, axis=0), functools.partial(parts.is_behind, sources),
+        parts.explorer(case, kind),
     )  # fmt: skip

@@ -163,13 +163,15 @@ def events(
     asks: Sequence[Event],
     found: Sequence[Answer],
     inputs: Sequence[str],
+    chances: Sequence[float | None],
     *,
     request: str,
     seen: int | None,
     away: Sequence[str],
     now: int,
 ) -> list[Event]:
-    """A `prediction` event for each answer: who asked, what was known, which release said what, on whose word."""
+    """A `prediction` event for each answer: who asked, what was known, which release said what, on whose word, and with which
+    chance its label can be seen where an action may hide it."""
     same = {
         "request_id": request, "usecase": champion.case, "release": champion.release, "bundle": champion.bundle,
         "verdict": champion.verdict, "seen_offset": seen, "degraded": bool(away), "reasons": list(away),
@@ -179,9 +181,11 @@ def events(
             "prediction",
             answer.prediction,
             now,
-            same | {"ask": ask.id, "answer": _json(answer), "inputs": known, **summary(answer)},
+            same
+            | {"ask": ask.id, "answer": _json(answer), "inputs": known, **summary(answer)}
+            | ({} if chance is None else {"propensity": chance}),
         )
-        for ask, answer, known in zip(asks, found, inputs, strict=True)
+        for ask, answer, known, chance in zip(asks, found, inputs, chances, strict=True)
     ]
 
 

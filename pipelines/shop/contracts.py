@@ -107,6 +107,7 @@ OURS = (
         RELEASE, BUNDLE, _word("verdict", "digest of the verdict that let the release answer", required=False),
         Field("score", "number", "the calibrated score; null where the answer is a list", required=False),
         _word("action", "what was advised", required=False),
+        Field("propensity", "number", "the chance that the label of the ask can be seen", None, 0, 1, required=False),
         _prose("answer", "the whole answer as JSON", 100_000), _prose("inputs", "the features as JSON", 100_000, required=False),
         Field("seen_offset", "integer", "offset of the log that the features had seen", None, 0, required=False),
         Field("degraded", "boolean", "true if something it relies on was away"),

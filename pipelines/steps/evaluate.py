@@ -1,12 +1,12 @@
-"""evaluate: challenger, champion and baseline scored now, on the same rows, by the code that serves; an Evidently report; the verdict read off it."""
+"""evaluate: challenger, champion and baseline scored now, on the same asks, by the code that serves; an Evidently report; the verdict read off it."""
 
 from __future__ import annotations
 
 import argparse
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,12 @@ import numpy as np
 
 from pipelines.core.clock import iso
 from pipelines.core.decision import Probability
+from pipelines.core.feature import FeatureSet
 from pipelines.core.release import Bundle, Moment
 from pipelines.core.verdict import Finding, Verdict
 from pipelines.steps import bundle, released
-from pipelines.steps.rows import Rows, amounts, groups, labelled, read
+from pipelines.steps.featurize import read_events
+from pipelines.steps.rows import Rows, amounts, from_arrow, groups, labelled, read
 from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace, write_csv, write_json
 
@@ -44,13 +46,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Judged:
-    """A bundle on the judged rows: its scores, its size, and how long one answer takes."""
+    """A bundle on rows of the judged asks: its scores, its size, how long one answer takes and how much memory it needs."""
 
     digest: str
+    rows: Rows
     scores: np.ndarray
     size_mb: float
     latency_ms: float
     parity: Finding
+    memory_mb: float | None = None
 
     @staticmethod
     def of(found: tuple[Bundle, Mapping[str, bytes]], rows: Rows, usecase: UseCase, home: Home) -> Judged:
@@ -59,26 +63,35 @@ class Judged:
         columns = {name: rows[name] for name in bundle.model_columns(usecase)}
         size = sum(map(len, files.values())) / 1e6
         parity = Finding("parity", advice="", **manifest.made_from["parity"])
-        return Judged(
-            manifest.digest, scorer.score(columns), size, _latency(manifest.digest, scorer, columns, usecase, home), parity
-        )
+        latency = _measured(f"latency {manifest.digest}", home, lambda: _latency(scorer, columns, usecase))
+        return Judged(manifest.digest, rows, scorer.score(columns), size, latency or 0.0, parity)
+
+    def weighed(self, files: Mapping[str, bytes], home: Home) -> Judged:
+        """The same with the most memory that a process of its own held while it answered; None where it did not answer."""
+        from pipelines.serving.probe import probe
+
+        return replace(self, memory_mb=_measured(f"memory {self.digest}", home, lambda: probe(files)["rss_mb"]))
 
 
-def _latency(name: str, scorer: Any, columns: Mapping[str, np.ndarray], usecase: UseCase, home: Home) -> float:
-    """Milliseconds that 99 of 100 answers stay under. Measured once a bundle and kept: a verdict must not change with the weather."""
-    kept = home.state.get(f"latency {name}")
-    if kept is None:
-        ask = columns if len(next(iter(columns.values()))) == 0 else _one_ask(columns, usecase)
-        for _ in range(10):
-            scorer.score(ask)
-        times = []
-        for _ in range(REPEATS):
-            start = perf_counter_ns()
-            scorer.score(ask)
-            times.append(perf_counter_ns() - start)
-        kept = f"{np.quantile(times, 0.99) / 1e6:.3f}"
-        home.state.put(f"latency {name}", kept)
-    return float(kept)
+def _measured(name: str, home: Home, measure: Callable[[], float | None]) -> float | None:
+    """Measured once a bundle and kept: a verdict must not change with the weather. What could not be measured is not kept."""
+    kept = home.state.get(name)
+    if kept is None and (found := measure()) is not None:
+        home.state.put(name, kept := f"{found:.3f}")
+    return None if kept is None else float(kept)
+
+
+def _latency(scorer: Any, columns: Mapping[str, np.ndarray], usecase: UseCase) -> float:
+    """Milliseconds that 99 of 100 answers stay under."""
+    ask = columns if len(next(iter(columns.values()))) == 0 else _one_ask(columns, usecase)
+    for _ in range(10):
+        scorer.score(ask)
+    times = []
+    for _ in range(REPEATS):
+        start = perf_counter_ns()
+        scorer.score(ask)
+        times.append(perf_counter_ns() - start)
+    return float(np.quantile(times, 0.99) / 1e6)
 
 
 def _one_ask(columns: Mapping[str, np.ndarray], usecase: UseCase) -> dict[str, np.ndarray]:
@@ -98,11 +111,12 @@ def evaluate(workspace: Workspace, home: Home, case: str) -> Verdict:
 
     usecase, moment, block = workspace.case(case), workspace.moment(case), workspace.params.block(case)
     rows = judged_rows(workspace, moment)
-    challenger = Judged.of(
-        released.read(workspace.models(case) / ("bundle" if moment.opens_holdout else "trial")), rows, usecase, home
-    )
+    found = released.read(workspace.models(case) / ("bundle" if moment.opens_holdout else "trial"))
+    challenger = Judged.of(found, rows, usecase, home).weighed(found[1], home)
     baseline = Judged.of(released.read(workspace.models(case) / "baseline"), rows, usecase, home)
-    champion = Judged.of(released.released(home, moment.champion), rows, usecase, home) if moment.champion else None
+    champion = _champion(workspace, usecase, moment, rows, home) if moment.champion else None
+    rows, (challenger, baseline, *others) = together(rows, [j for j in (challenger, baseline, champion) if j])
+    champion = others[0] if others else None
     evidence = gather(usecase, rows, challenger, baseline, champion, moment)
     judgement = gate.judge(usecase, block.gate, evidence, seed=block.train.seed)
     facts = _facts(moment, challenger, champion, len(rows))
@@ -124,6 +138,66 @@ def judged_rows(workspace: Workspace, moment: Moment) -> Rows:
     return read(workspace.rows(moment.usecase), "valid", workspace.root).halves()[1]
 
 
+def _champion(workspace: Workspace, usecase: UseCase, moment: Moment, rows: Rows, home: Home) -> Judged:
+    """The champion on rows of its own making: the same asks, its own features, and for a ranking its own index' candidates."""
+    found = released.released(home, str(moment.champion))
+    files = found[1]
+    features = FeatureSet.from_dict(json.loads(files["features.json"]))
+    index = workspace.rows(usecase.name) / "index.npz"
+    same_index = "index.npz" not in files or files["index.npz"] == index.read_bytes()
+    if features.digest == usecase.features.digest and same_index:
+        return Judged.of(found, rows, usecase, home)
+    own = replace(usecase, features=features, slices=())
+    return Judged.of(found, _rows_of(workspace, own, moment, rows, files), own, home)
+
+
+def _rows_of(workspace: Workspace, own: UseCase, moment: Moment, rows: Rows, files: Mapping[str, bytes]) -> Rows:
+    """The rows that a bundle's own features and index make of the asks."""
+    from pipelines.features import batch
+    from pipelines.features.candidates import Index
+
+    index = Index.from_npz(files["index.npz"]) if "index.npz" in files else None
+    if index is not None and not moment.opens_holdout:
+        index = replace(index, until=0)  # a preview may look at asks that the champion's index has seen: it promotes nobody
+    events = workspace.events(own.name)
+    tables = {kind: read_events(events / f"{kind}.parquet", workspace.root) for kind in own.kinds}
+    return Rows(from_arrow(batch.rows(own, tables, set(rows["ask"].tolist()), as_of=moment.as_of, index=index)))
+
+
+def together(rows: Rows, judged: Sequence[Judged]) -> tuple[Rows, list[Judged]]:
+    """Everybody's scores on the same rows. A ranking's rows are the candidates of all: what is not on a model's own list gets
+    minus infinity from it, which ranks below all that is; of any other ask that a model has no row for, nothing is known.
+    """
+    if all(one.rows is rows for one in judged):
+        return rows, list(judged)
+    place = {key: at for at, key in enumerate(_keys(rows))}
+    asks = {ask: at for at, ask in enumerate(rows["ask"].tolist())}
+    more = {
+        key: label for one in judged for key, label in zip(_keys(one.rows), one.rows["label"], strict=True) if key not in place
+    }
+    more = {key: label for key, label in more.items() if key[0] in asks}
+    if more:
+        added = rows.take(np.array([asks[ask] for ask, _ in more]))
+        candidates = np.array([candidate for _, candidate in more], object)
+        rows = rows + Rows({**added.columns, "candidate": candidates, "label": np.array(list(more.values()))})
+        place |= {key: len(place) + at for at, key in enumerate(more)}
+    return rows, [replace(one, rows=rows, scores=_spread_over(place, one)) for one in judged]
+
+
+def _keys(rows: Rows) -> list[tuple[Any, Any]]:
+    candidates = rows["candidate"].tolist() if "candidate" in rows.columns else [None] * len(rows)
+    return list(zip(rows["ask"].tolist(), candidates, strict=True))
+
+
+def _spread_over(place: Mapping[Any, int], one: Judged) -> np.ndarray:
+    """The scores at the places of their rows. What the model itself said is never taken for "not listed"."""
+    said = np.where(np.isneginf(one.scores), np.nan, one.scores)
+    scores = np.full((len(place), *said.shape[1:]), -np.inf if "candidate" in one.rows.columns else np.nan)
+    at = np.array([place.get(key, -1) for key in _keys(one.rows)], int)
+    scores[at[at >= 0]] = said[at >= 0]
+    return scores
+
+
 def gather(
     usecase: UseCase, rows: Rows, challenger: Judged, baseline: Judged, champion: Judged | None, moment: Moment
 ) -> Evidence:
@@ -134,9 +208,9 @@ def gather(
         labels=rows["label"], unit=rows[usecase.unit], challenger=challenger.scores, baseline=baseline.scores,
         champion=champion.scores if champion else None, slices={name: rows[name] for name in usecase.slices},
         amounts=amounts(usecase, rows), ask=groups(usecase, rows), card=rows.columns.get("card"), ts=rows["ts"],
-        latency_ms=challenger.latency_ms, size_mb=challenger.size_mb, parity=challenger.parity,
+        latency_ms=challenger.latency_ms, size_mb=challenger.size_mb, memory_mb=challenger.memory_mb, parity=challenger.parity,
         champion_latency_ms=champion.latency_ms if champion else None, champion_size_mb=champion.size_mb if champion else None,
-        looks=moment.looks,
+        weight=rows.columns.get("weight"), looks=moment.looks,
     )  # fmt: skip
 
 
@@ -153,7 +227,7 @@ def evidence_bytes(evidence: Evidence) -> bytes:
     import pyarrow.parquet as pq
 
     data: dict[str, Any] = {}
-    for name in ("labels", "unit", "challenger", "baseline", "champion", "amounts", "ask", "card", "ts"):
+    for name in ("labels", "unit", "challenger", "baseline", "champion", "amounts", "ask", "card", "ts", "weight"):
         value = getattr(evidence, name)
         if value is not None and np.ndim(value) == 2:
             data |= {f"{name}.{i}": pa.array(value[:, i]) for i in range(value.shape[1])}
@@ -162,7 +236,7 @@ def evidence_bytes(evidence: Evidence) -> bytes:
     data |= {f"slice.{name}": pa.array(values.tolist()) for name, values in evidence.slices.items()}
     plain = {
         name: getattr(evidence, name)
-        for name in ("latency_ms", "size_mb", "champion_latency_ms", "champion_size_mb", "reasons", "looks")
+        for name in ("latency_ms", "size_mb", "memory_mb", "champion_latency_ms", "champion_size_mb", "reasons", "looks")
     } | {"parity": evidence.parity.__dict__ if evidence.parity else None}
     table = pa.table(data).replace_schema_metadata({"evidence": json.dumps(plain)})
     buffer = io.BytesIO()

@@ -13,6 +13,7 @@ from pipelines.steps.workspace import Workspace, known, write_known
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipelines.core.params import LabelWindow
     from pipelines.core.usecase import UseCase
     from pipelines.features.candidates import Index
     from pipelines.features.split import Parts
@@ -50,7 +51,7 @@ def featurize(workspace: Workspace, case: str) -> dict[str, Any]:
     for name, span in (*parts, ("between", between)):
         keep = _keeper(usecase, block.split.sample)
         rows = batch.rows(usecase, tables, span, as_of=as_of, index=indexes or None, keep=keep, threads=block.train.threads)
-        rows = _labelled(rows)
+        rows = _labelled(_seen(workspace, usecase, block.label, rows))
         pq.write_table(rows, folder / f"{name}.parquet", compression="zstd", write_page_checksum=True)
         counts[name] = rows.num_rows
     write_known(folder, as_of, log)
@@ -82,6 +83,16 @@ def _keeper(usecase: UseCase, share: float) -> Any:
     from pipelines.features import split
 
     return None if share >= 1 else lambda asks: split.sampled(asks[usecase.unit].to_pylist(), share)
+
+
+def _seen(workspace: Workspace, usecase: UseCase, label: LabelWindow, rows: pa.Table) -> pa.Table:
+    """The rows without the labels that an action of ours has hidden, the others weighted for them."""
+    from pipelines.features import seen
+
+    if not usecase.hidden_by:
+        return rows
+    answers = read_events(workspace.events(usecase.name) / "prediction.parquet", workspace.root)
+    return seen.weighed(rows, answers, usecase.name, usecase.hidden_by, label.heaviest)
 
 
 def _labelled(rows: pa.Table) -> pa.Table:

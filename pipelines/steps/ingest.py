@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def snapshot(workspace: Workspace, home: Home, case: str) -> dict[str, Any]:
-    """Write data/<case>/events/<kind>.parquet: every event of the use case's kinds that had arrived by the moment.
+    """Write data/<case>/events/<kind>.parquet: every event that the use case's rows are made from and that had arrived by the moment.
 
     Raises ShelflifeError when the landed partitions are not those that the moment names, or are not closed yet.
     """
@@ -46,8 +46,8 @@ def snapshot(workspace: Workspace, home: Home, case: str) -> dict[str, Any]:
             f"{case}: the log is closed up to {iso(home.landing.closed_until())}, the moment is {iso(moment.as_of)}; "
             "let the day end (shelflife stream lands it), or choose an earlier moment"
         )
-    held = home.quarantine.held(usecase.kinds)
-    found = home.landing.digest(usecase.kinds, moment.as_of, held)
+    held = home.quarantine.held(usecase.snapshot)
+    found = home.landing.digest(usecase.snapshot, moment.as_of, held)
     if found != moment.log:
         raise ShelflifeError(
             f"{case}: the moment names the log {moment.log[:12]}, this home holds {found[:12]}; "
@@ -55,9 +55,9 @@ def snapshot(workspace: Workspace, home: Home, case: str) -> dict[str, Any]:
         )
     folder = workspace.events(case)
     folder.mkdir(parents=True, exist_ok=True)
-    counts = {kind: _write(kind, home, held, moment.as_of, folder) for kind in usecase.kinds}
+    counts = {kind: _write(kind, home, held, moment.as_of, folder) for kind in usecase.snapshot}
     write_known(folder, moment.as_of, moment.log)
-    write_json(folder / HELD, {kind: sorted(day for name, day in held if name == kind) for kind in usecase.kinds})
+    write_json(folder / HELD, {kind: sorted(day for name, day in held if name == kind) for kind in usecase.snapshot})
     text = ", ".join(f"{n:,} {kind}" for kind, n in counts.items())
     return {"text": f"{case} as of {iso(moment.as_of)}: {text}", "events": counts}
 

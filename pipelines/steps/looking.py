@@ -73,7 +73,8 @@ def see(workspace: Workspace, home: Home, case: str, as_of: int) -> Seen:
     if any(f.status == "fail" for f in findings):
         return Seen(as_of, findings, broken_days=broken)
     _, _, released = champion
-    rows = watched_rows(usecase, block, tables, as_of, released.files)
+    told = home.landing.table("prediction", as_of) if usecase.hidden_by else None
+    rows = watched_rows(usecase, block, tables, as_of, released.files, told)
     scorer = bundle.open_scorer(released.files)
     scores = scorer.score({name: rows[name] for name in bundle.model_columns(usecase)})
     findings += shifts(usecase, block, rows, scores, as_of, importance(usecase, released.files, scorer))
@@ -174,10 +175,13 @@ def _refused(kind: str, columns: Mapping[str, np.ndarray], refused: np.ndarray, 
     )
 
 
-def watched_rows(usecase: UseCase, block: Block, tables: Mapping[str, Any], as_of: int, files: Mapping[str, bytes]) -> Rows:
-    """Rows of the window, its reference, and of the asks whose labels matured meanwhile, as they were known at each ask."""
+def watched_rows(
+    usecase: UseCase, block: Block, tables: Mapping[str, Any], as_of: int, files: Mapping[str, bytes], told: Any = None
+) -> Rows:
+    """Rows of the window, its reference, and of the asks whose labels matured meanwhile, as they were known at each ask. `told`
+    are our answers, where one of them may have hidden a label."""
     from pipelines.evaluation import drift
-    from pipelines.features import batch, split
+    from pipelines.features import batch, seen, split
 
     first = as_of - drift.history_needed(block.monitor) - micros(usecase.label.matures)
     index = None
@@ -189,6 +193,8 @@ def watched_rows(usecase: UseCase, block: Block, tables: Mapping[str, Any], as_o
     share = _share(usecase, block, tables, first, as_of)
     keep = None if share >= 1 else lambda asks: split.sampled(asks[usecase.unit].to_pylist(), share)
     table = batch.rows(usecase, tables, (first, as_of), as_of=as_of, index=index, keep=keep, threads=block.train.threads)
+    if told is not None:
+        table = seen.weighed(table, told, usecase.name, usecase.hidden_by, block.label.heaviest)
     return Rows(from_arrow(table))
 
 

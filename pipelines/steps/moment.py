@@ -21,10 +21,10 @@ def moment_of(workspace: Workspace, home: Home, usecase: UseCase, run: Run) -> M
     holdout = holdout_of(workspace, usecase, at)
     releases = home.releases
     looks = releases.looks(case, holdout) if run.backfill else releases.open_holdout(case, holdout, run.run, run.opened)
-    held = home.quarantine.held(usecase.kinds)
+    held = home.quarantine.held(usecase.snapshot)
     champion = _champion_then(home, case, at) if run.backfill else _champion_now(home, case)
     return Moment(
-        case, at, home.landing.digest(usecase.kinds, at, held), champion, holdout, looks, opens_holdout=not run.backfill
+        case, at, home.landing.digest(usecase.snapshot, at, held), champion, holdout, looks, opens_holdout=not run.backfill
     )
 
 
@@ -34,8 +34,8 @@ def moment_here(workspace: Workspace, home: Home, case: str, as_of: int | None) 
     now = home.clock()()
     at = closed_moment(home, as_of, now)
     holdout = holdout_of(workspace, usecase, at)
-    held = home.quarantine.held(usecase.kinds)
-    log = home.landing.digest(usecase.kinds, at, held)
+    held = home.quarantine.held(usecase.snapshot)
+    log = home.landing.digest(usecase.snapshot, at, held)
     looks = home.releases.looks(case, holdout)
     path = workspace.write_moment(Moment(case, at, log, _champion_now(home, case), holdout, looks, opens_holdout=False))
     return {"text": f"{path.relative_to(workspace.root)}: {case} as of {iso(at)}", "as_of": iso(at)}

@@ -59,12 +59,16 @@ def promote(workspace: Workspace, home: Home, case: str, run_id: str, by: str) -
             f"{case}: the verdict is about bundle {str(verdict.facts.get('bundle'))[:12]}, the run holds {name[:12]}; evaluate again"
         )
     probe = probe_bundle(home, name)
+    seen = shadowed(workspace, home, moment, name, found.opened)
+    if seen is not None and seen.status == "unsure":
+        return {"text": f"{seen.why()}\nNothing was promoted yet; the champion keeps answering.", "exit": SKIPPED}
     report = (tree.reports(case) / "verdict" / "report.json").read_bytes()
     release = Release(case, name, digest(verdict.to_dict()), digest(report), moment.champion, now)
     actor = by or f"run {run_id}"
     decision = record_decision(
-        home, tree, moment, verdict, {"action": "promote", "run": run_id, "actor": actor, "release": release.digest}
-    )
+        home, tree, moment, verdict,
+        {"action": "promote", "run": run_id, "actor": actor, "release": release.digest, "shadow": seen and seen.to_dict()},
+    )  # fmt: skip
     mail = _mail(case, verdict, actor)
     after = _enthrone(home, release, {"at": now, "actor": actor, "probe": probe, "verdict": verdict.to_dict(), "mail": mail})
     home.outbox.deliver(workspace.params.shop.mail, now)
@@ -121,6 +125,23 @@ def judged(tree: Workspace, moment: Moment) -> Verdict:
     if verdict.status != "pass":
         raise ShelflifeError(f"{verdict.why()}\nNothing was promoted; the champion keeps answering.")
     return verdict
+
+
+def shadowed(workspace: Workspace, home: Home, moment: Moment, name: str, since: int) -> Verdict | None:
+    """How the bundle answers what its champion was asked since its run began; None where no shadow is asked for, or nobody answers.
+
+    Raises ShelflifeError where it does worse than the budgets allow.
+    """
+    from pipelines.steps.shadow import shadow
+
+    gate = workspace.params.block(moment.usecase).gate
+    if not gate.shadow or moment.champion is None:
+        return None
+    files = [home.releases.read(digest).files for digest in (name, moment.champion)]
+    found = shadow(home, workspace.case(moment.usecase), gate, *files, since=since)
+    if found.status == "fail":
+        raise ShelflifeError(f"{found.why()}\nNothing was promoted; the champion keeps answering.")
+    return found
 
 
 def probe_bundle(home: Home, name: str) -> dict[str, Any]:

@@ -38,6 +38,13 @@ class Rows:
         """The rows of a mask or of indices."""
         return Rows({name: values[which] for name, values in self.columns.items()})
 
+    def repeated(self) -> Rows:
+        """Each row as often as it weighs, to the nearest whole number: what any learner understands. Without weights the same."""
+        if "weight" not in self.columns:
+            return self
+        plain = Rows({name: values for name, values in self.columns.items() if name != "weight"})
+        return plain.take(np.repeat(np.arange(len(self)), np.rint(self["weight"]).astype(int)))
+
     def __add__(self, other: Rows) -> Rows:
         return Rows({name: np.concatenate([values, other[name]]) for name, values in self.columns.items()})
 
@@ -103,4 +110,6 @@ def labelled(usecase: UseCase, rows: Rows) -> Any:
 
     levels = usecase.answers.levels if isinstance(usecase.answers, Quantiles) else ()
     ask, card = groups(usecase, rows), rows.columns.get("card")
-    return statistic.labelled(rows["label"], rows[usecase.unit], ask=ask, card=card, ts=rows["ts"], levels=levels)
+    return statistic.labelled(
+        rows["label"], rows[usecase.unit], ask=ask, card=card, ts=rows["ts"], levels=levels, weight=rows.columns.get("weight")
+    )

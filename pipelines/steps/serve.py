@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from pipelines.core.decision import Answers
     from pipelines.core.event import Event
     from pipelines.core.protocols import FeatureReader
     from pipelines.serving.app import Service
     from pipelines.serving.champion import Champion
+    from pipelines.serving.explore import Explorer
     from pipelines.store.home import Home
 
 Files = Mapping[str, bytes]
@@ -100,6 +102,7 @@ def service(workspace: Workspace, home: Home, *, private: bool = True, hosts: tu
         open_bundle=lambda name: _open_bundle(home, name), encoder_from=_encoder, calibration_from=_calibration,
         make_reader=lambda files: StoreReader(online, files), believe=lambda champion: believe(home, champion),
         make_fallback=lambda files: _reader(None, files), is_behind=Behind(home, clock),
+        explorer=lambda case, answers: _explorer(workspace, online, case, answers),
     )  # fmt: skip
     cases = [workspace.case(name) for name in workspace.params.cases]
     return Service(
@@ -110,6 +113,18 @@ def service(workspace: Workspace, home: Home, *, private: bool = True, hosts: tu
         token=Token.at(home.path / "token"),
         clock=clock, private=private, hosts=hosts, story=lambda case: story(home, case),
     )  # fmt: skip
+
+
+def _explorer(workspace: Workspace, folder: Path, case: str, answers: Answers) -> Explorer | None:
+    """What lets a share of the asks pass whose label an action would hide, as the parameters say."""
+    from pipelines.core.decision import Probability
+    from pipelines.serving.explore import Explorer
+
+    label = workspace.params.block(case).label
+    if not label.hidden_by or not isinstance(answers, Probability):
+        return None
+    kept = folder / f"explored-{case}.json"
+    return Explorer(answers.cost, label.hidden_by, label.explore, label.per_day, label.amount_per_day, kept)
 
 
 def _now(home: Home) -> int:

@@ -65,7 +65,9 @@ def train(workspace: Workspace, case: str) -> dict[str, Any]:
     Writes models/<case>/{trial,bundle,baseline}, reports/<case>/training.json and the plots of the candidates.
     """
     usecase, block = workspace.case(case), workspace.params.block(case)
-    learn, between, valid = (read(workspace.rows(case), part, workspace.root) for part in ("train", "between", "valid"))
+    learn, between, valid = (
+        read(workspace.rows(case), part, workspace.root).repeated() for part in ("train", "between", "valid")
+    )
     weigh, choose = valid.halves()
     for name, rows in (("training", learn), ("earlier validation", weigh), ("later validation", choose)):
         if not len(rows):

@@ -52,7 +52,7 @@ class Workspace:
         from pipelines import usecases
 
         block = self.params.block(name)
-        return usecases.get(name).known_within(block.label.within)
+        return usecases.get(name).known_within(block.label.within, block.label.hidden_by)
 
     def moment_path(self, case: str) -> Path:
         return self.root / "moments" / f"{case}.yaml"

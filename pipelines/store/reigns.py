@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from pipelines.core.clock import instant
 from pipelines.core.errors import ShelflifeError
 from pipelines.store import ledger
 from pipelines.store.state import CHAMPIONS, HOLDS, LOOKS
@@ -95,6 +97,18 @@ def hold_of(connection: Connection, case: str) -> Hold | None:
 
 
 def looks_at(connection: Connection, case: str, holdout: str) -> int:
-    """How often the holdout has been opened."""
-    query = sa.select(sa.func.count()).select_from(LOOKS).where(LOOKS.c.usecase == case, LOOKS.c.holdout == holdout)
-    return int(connection.execute(query).scalar_one())
+    """How often what the holdout holds has been looked at: holdouts that share a part of its time count by that part, the sum
+    rounded up. Otherwise a holdout that moves on by a day each day would be a new one each day.
+    """
+    query = sa.select(LOOKS.c.holdout).where(LOOKS.c.usecase == case)
+    shares = [_shared(holdout, opened) for opened in connection.execute(query).scalars()]
+    return math.ceil(round(sum(shares), 9))
+
+
+def _shared(holdout: str, other: str) -> float:
+    """The share of the holdout's time that lies in the other; names that are no two moments (a given split) are all or nothing."""
+    try:
+        (first, last), (start, end) = ([instant(moment) for moment in name.split("/")] for name in (holdout, other))
+    except ValueError:
+        return float(holdout == other)
+    return max(0, min(last, end) - max(first, start)) / max(1, last - first)

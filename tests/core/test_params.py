@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.core.clock import days
+from pipelines.core.clock import days, duration
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.params import parse
 
@@ -17,7 +17,7 @@ def changed(**change):
 def test_the_committed_parameters_are_well_formed():
     params = parse(DATA)
     assert set(params.blocks) == set(params.cases)
-    assert params.block("fraud").monitor.window == days(7)
+    assert params.block("fraud").monitor.window == duration(DATA["fraud"]["monitor"]["window"]) > days(0)
 
 
 @pytest.mark.parametrize(

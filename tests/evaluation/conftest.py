@@ -105,7 +105,7 @@ def evidence(shop, **changes):
     """The evidence of a holdout of payments, all budgets kept, unless changed."""
     plain = Evidence(
         labels=shop.labels, unit=shop.unit, challenger=shop.challenger, champion=shop.champion, baseline=shop.baseline,
-        slices={"country": shop.country}, amounts=shop.amounts, ts=shop.ts, latency_ms=2.0, size_mb=1.0, parity=PARITY,
+        slices={"country": shop.country}, amounts=shop.amounts, ts=shop.ts, latency_ms=2.0, size_mb=1.0, memory_mb=150.0, parity=PARITY,
     )  # fmt: skip
     return replace(plain, **changes)
 

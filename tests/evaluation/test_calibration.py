@@ -45,3 +45,7 @@ def test_whole_units_do_not_make_true_quantiles_wrong():
 def test_missing_scores_leave_the_error_undefined():
     rows = labelled([0, 1], [1, 2])
     assert np.isnan(expected_error(rows, np.array([0.1, np.nan]))(rows.once)[0])
+
+
+def test_the_curve_of_nothing_is_empty():
+    assert curve(np.zeros(0), np.zeros(0)) == []

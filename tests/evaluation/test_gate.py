@@ -30,7 +30,7 @@ def test_an_equal_challenger_is_inconclusive_and_told_how_many_labels_would_deci
     assert verdict == "unsure"
     assert (findings["better: lower bound"].status, findings["better: upper bound"].status) == ("unsure", "pass")
     assert (
-        "labelled rows would decide" in findings["better: lower bound"].advice
+        "more labels beside the 3,000 would decide" in findings["better: lower bound"].advice
         or "too close" in findings["better: lower bound"].advice
     )
 
@@ -42,10 +42,16 @@ def test_an_equal_challenger_with_a_stated_reason_is_promoted_and_without_one_is
     assert status(fraud, gate, replace(equal, reasons=("fresher",)))[0] == "pass"
 
 
+def test_a_reason_may_stand_in_the_parameters(fraud, gate, shop, given):
+    equal = given(shop(3, noise=(0.3, 0.3), rows=6000))
+    assert status(fraud, replace(gate, inferior=0.03, reasons=("fresher",)), equal)[0] == "pass"
+
+
 def test_a_reason_that_the_figures_contradict_does_not_count(fraud, gate, shop, given):
     equal = given(shop(3, noise=(0.3, 0.3)), reasons=("smaller", "faster"))
-    assert replace(equal, champion_size_mb=0.5, champion_latency_ms=9.0).upheld == ("faster",)
-    assert equal.upheld == ()
+    assert replace(equal, champion_size_mb=0.5, champion_latency_ms=9.0).upheld(cheaper=False) == ("faster",)
+    assert equal.upheld(cheaper=False) == ()
+    assert replace(equal, reasons=("cheaper",)).upheld(cheaper=True) == ("cheaper",)
 
 
 def test_a_claim_to_be_smaller_that_is_not_true_promotes_nobody(fraud, gate, shop, given):
@@ -71,7 +77,7 @@ def test_a_few_customers_are_no_evidence_however_many_rows_they_have(fraud, gate
 
 def test_an_unknown_reason_is_refused(shop, given):
     with pytest.raises(ShelflifeError, match="no reason 'nicer'"):
-        given(shop(1), reasons=("nicer",))
+        given(shop(1), reasons=("nicer",)).upheld(cheaper=False)
 
 
 def test_the_first_release_passes_without_a_champion(fraud, gate, shop, given):
@@ -103,7 +109,7 @@ def test_the_names_required_come_from_the_declaration_and_are_exactly_those_foun
 
 
 BROKEN = {
-    "no latency": {"latency_ms": None}, "no size": {"size_mb": None}, "no parity": {"parity": None}, "NaN latency": {"latency_ms": float("nan")},
+    "no latency": {"latency_ms": None}, "no memory": {"memory_mb": None}, "no size": {"size_mb": None}, "no parity": {"parity": None}, "NaN latency": {"latency_ms": float("nan")},
     "no amounts": {"amounts": None}, "a spent holdout": {"looks": 5}, "an absent slice": {"slices": {}},
 }  # fmt: skip
 
@@ -274,6 +280,20 @@ def test_a_ranking_is_judged_by_its_asks(recommend, gate, shop, given):
     assert findings["rows"].observed == 900
     assert status(recommend, gate, replace(better, challenger=np.zeros(900 * 40)))[0] == "fail"
     assert status(recommend, gate, replace(better, challenger=better.champion, champion=better.challenger))[0] == "fail"
+
+
+def test_items_that_are_not_on_a_models_own_list_rank_below_all_that_are(recommend, gate, shop, given):
+    gate = replace(gate, floor=0.02, churn=0.9)
+    made = candidates(1)
+    unlisted = np.arange(900 * 40) % 40 >= 35
+    for who in ("challenger", "champion"):
+        made[who] = np.where(unlisted & (made["labels"] == 0), -np.inf, made[who])
+    verdict, findings = status(recommend, gate, given(shop(1), **made))
+    assert verdict == "pass", findings
+    made["challenger"][3] = np.inf
+    assert status(recommend, gate, given(shop(1), **made))[0] != "pass"
+    none_listed = {**made, "challenger": np.full(900 * 40, -np.inf)}
+    assert status(recommend, gate, given(shop(1), **none_listed))[0] == "fail"
 
 
 def test_a_ranking_without_its_asks_is_refused(recommend, gate, shop, given):

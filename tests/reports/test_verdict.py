@@ -161,3 +161,39 @@ def test_save_writes_the_report_and_its_page(build, tmp_path):
     made.save(tmp_path / "verdict")
     assert report.load((tmp_path / "verdict" / "report.json").read_bytes()).json() == made.json()
     assert (tmp_path / "verdict" / "report.html").read_text(encoding="utf-8") == made.html()
+
+
+@pytest.mark.parametrize("kind", ["probability", "quantiles", "ranking"])
+@pytest.mark.parametrize("rows", [0, 10])
+def test_hardly_any_rows_are_reported_all_the_same(build, good, kind, rows):
+    made = build(kind, rows=rows)
+    assert list(made.verdict().findings) == good
+    assert "<h1>" in made.html()
+
+
+def test_an_item_that_a_list_lacks_has_no_place_in_it():
+    groups, labels = np.array([0, 0, 1, 1]), np.array([0.0, 1.0, 1.0, 0.0])
+    assert report._ranks(groups, labels, np.array([0.9, 0.1, 0.7, 0.2])).tolist() == [2.0, 1.0]
+    assert report._ranks(groups, labels, np.array([0.9, -np.inf, 0.7, 0.2])).tolist() == [1.0]
+
+
+def test_a_manager_reads_three_numbers_before_anything_else(build, good):
+    cost = judged("cost", 12.0, "not dearer", passes_if="high >= 0", fails_unless="high >= 0", low=-3.0, high=20.0)
+    churn = judged("churn", 0.124, "few", passes_if="observed <= 0.2")
+    page = build(found=[*good, cost, churn]).html()
+    for words in (
+        "gain in average precision",
+        "+0.1",
+        "money saved per 1,000 answers",
+        "+12",
+        "between -3 and +20",
+        "answers that change",
+        "12.4%",
+    ):
+        assert words in page
+    assert (
+        page.index("Yes: the new model may answer")
+        < page.index("12.4%")
+        < page.index("What was looked at")
+        < page.index("root_report")
+    )

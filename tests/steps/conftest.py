@@ -61,9 +61,10 @@ class Case:
     name: str
     risk: str
     kinds: tuple = ("payment",)
+    snapshot: tuple = ("payment",)
     label: Label = Label()
 
-    def known_within(self, within):
+    def known_within(self, within, hidden_by):
         return self
 
 

@@ -462,3 +462,15 @@ def test_looks_at_a_holdout_are_counted_and_a_repeated_run_is_the_same_look(home
     assert [look("fraud", "h1", run, NOW) for run in ("a", "b", "a", "c")] == [0, 1, 0, 2]
     assert home.releases.looks("fraud", "h1") == 3
     assert home.releases.looks("fraud", "h2") == home.releases.looks("demand", "h1") == 0
+
+
+def test_a_holdout_that_moves_on_by_a_day_is_not_a_new_one(home):
+    def week(first):
+        return f"2025-05-{first:02}T00:00:00Z/2025-05-{first + 7:02}T00:00:00Z"
+
+    before = [home.releases.open_holdout("fraud", week(first), f"r{first}", at=first) for first in range(1, 9)]
+    assert before == [0, 1, 2, 3, 3, 3, 3, 3], (
+        "each look shares 6/7, 5/7, ... of the next holdout: 3 of 7 days' worth in the end"
+    )
+    assert home.releases.looks("fraud", week(15)) == 0
+    assert home.releases.looks("fraud", week(8)) == 4
