@@ -8,7 +8,7 @@ says the same as SQL text, and the oracle in the tests says it a second time, na
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -124,10 +124,14 @@ class Aggregation:
     def finish(self, parts: Mapping[Part, Any], end: int) -> Any:
         """The value (float, text or None) out of what was accumulated up to `end` (microseconds). None or 0 stand for a part that
         is empty; the sums are plain Python integers, for exactness. Raises OverCap where a set holds more than its cap."""
+        return self.ended([parts.get(part) for part in self.parts], end)
+
+    def ended(self, got: Sequence[Any], end: int) -> Any:
+        """The same out of its parts in their order."""
         if self.how == "ratio":
-            above, below = (half.finish(parts, end) for half in self.halves)
+            mine = self.parts
+            above, below = (half.ended([got[mine.index(part)] for part in half.parts], end) for half in self.halves)
             return _divided(above, below)
-        got = [parts.get(part) for part in self.parts]
         if self.cap is not None and len(got[0] or ()) > self.cap:
             raise OverCap(over_cap(self))
         if self.how in ("since", "until"):

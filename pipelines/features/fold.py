@@ -20,12 +20,11 @@ def fold(data: bytes, group: Group, horizon: int) -> bytes | None:
 
 
 def _fold(state: State, series: Series, horizon: int) -> None:
-    parts = (*series.numbers, *series.objects)
-    old = gather(state, series, parts, -FOREVER, horizon) if series.ever else {}
+    old = gather(state, series, series.cells, -FOREVER, horizon) if series.ever else []
     numbers, width = state[series.slot], series.width
     older = [start for start in numbers[::width] if start < horizon]
     oldest = tile(series, -FOREVER, old) if series.ever and older else array("d")
     state[series.slot] = oldest + numbers[len(older) * width :]
-    for part, slot in series.lists.items():
+    for n, slot in enumerate(series.lists.values(), len(series.numbers)):
         young = [entry for entry in state[slot] if entry[0] >= horizon]
-        state[slot] = [[-FOREVER, old[part]], *young] if old.get(part) else young
+        state[slot] = [[-FOREVER, old[n]], *young] if old and old[n] else young

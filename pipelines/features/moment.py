@@ -42,41 +42,43 @@ class Moment:
         ask's own event, which is never among its past. Raises Moved where the key has changed since it was read."""
         low, end = question.window.edges(ts)
         state = self._state(question.group, name)
-        parts = finished(self._sums(question, key, name, state, low, end, own))
-        return [self._finish(feature, parts, end) for feature in question.features]
+        sums = finished(question.cells, self._sums(question, key, name, state, low, end, own))
+        return [
+            self._ended(feature, [sums[n] for n in takes], end)
+            for feature, takes in zip(question.features, question.takes, strict=True)
+        ]
 
     def _sums(self, question: Question, key: Any, name: bytes, state: State, low: int, end: int, own: Row | None) -> Sums:
         """Whole tiles, and rows for the rest: the tile that the near edge cuts, and the one that holds the ask's own event."""
-        series, parts = question.series, question.parts
+        series, cells = question.series, question.cells
         cut = FOREVER if state[NEWEST] < end else max(end - end % series.grain, low)
-        if (begin := state[FROM][question.group.series.index(series)]) > low:
+        if (begin := state[FROM][question.number]) > low:
             begin = begin if begin <= cut else end
             older = self._without(question, self._between(question.group, key, name, state, low, begin), own)
-            return joined(older, self._sums(question, key, name, state, begin, end, own)) if begin < end else older
+            return joined(cells, older, self._sums(question, key, name, state, begin, end, own)) if begin < end else older
         if own is not None and low <= own[0] < end:
             hole = own[0] - own[0] % series.grain
-            sums = joined(
-                gather(state, series, parts, low, min(hole, cut)), gather(state, series, parts, hole + series.grain, cut)
-            )
+            before = gather(state, series, cells, low, min(hole, cut))
+            sums = joined(cells, before, gather(state, series, cells, hole + series.grain, cut))
             spans = [(hole, min(hole + series.grain, end))] + ([(cut, end)] if hole < cut < end else [])
         else:
-            sums = gather(state, series, parts, low, cut)
+            sums = gather(state, series, cells, low, cut)
             spans = [(cut, end)] if cut < end else []
         if not spans:
             return sums
         rows = [row for span in spans for row in self._between(question.group, key, name, state, *span)]
-        return joined(sums, self._without(question, rows, own))
+        return joined(cells, sums, self._without(question, rows, own))
 
     def _without(self, question: Question, rows: Sequence[Row], own: Row | None) -> Sums:
         """The parts over rows, the ask's own event left out."""
         rows = [row for row in rows if own is None or row[1] != own[1]]
         state = blank(question.group)
-        self._store.fills[question.group.number][question.group.series.index(question.series)](state, rows)
-        return gather(state, question.series, question.parts, -FOREVER, FOREVER)
+        self._store.fills[question.group.number][question.number](state, rows)
+        return gather(state, question.series, question.cells, -FOREVER, FOREVER)
 
-    def _finish(self, feature: Counted, parts: Mapping[Any, Any], end: int) -> Any:
+    def _ended(self, feature: Counted, got: list[Any], end: int) -> Any:
         try:
-            return feature.how.finish(parts, end)
+            return feature.how.ended(got, end)
         except OverCap as error:
             raise ShelflifeError(f"feature {feature.name}: {error}") from None
 
@@ -108,7 +110,7 @@ class Moment:
         no row at or after the near edge. Only for questions of AT_ONCE."""
         group, series = question.group, question.series
         words, starts, head, lengths = self._together(group, names)
-        mine = group.series.index(series)
+        mine = question.number
         begins = starts + head.shape[1] + lengths[:, :mine].sum(axis=1)
         tiles = lengths[:, mine] // series.width
         owner = np.repeat(np.arange(len(names)), tiles)
@@ -120,8 +122,9 @@ class Moment:
             low -= low % series.grain
         inside = words[at] >= low[owner]
         owner, at = owner[inside], at[inside]
-        found = {p: _total(p.op, words[at + series.columns[p]], owner, len(names)) for p in question.parts}
-        return [_value(feature, found) for feature in question.features], (head[:, 0] < ends) & (head[:, 2 + mine] <= low)
+        found = [_total(cell.op, words[at + cell.column], owner, len(names)) for cell in question.cells]
+        values = [_value(f, [found[n] for n in takes]) for f, takes in zip(question.features, question.takes, strict=True)]
+        return values, (head[:, 0] < ends) & (head[:, 2 + mine] <= low)
 
     def _together(self, group: Group, names: Sequence[bytes]) -> tuple[np.ndarray, ...]:
         """Many values as one array of doubles, where each begins, their heads, and the lengths of their arrays."""
@@ -143,9 +146,8 @@ def _total(op: str, cells: np.ndarray, owner: np.ndarray, count: int) -> np.ndar
     return np.bincount(owner, weights=cells, minlength=count)
 
 
-def _value(feature: Counted, found: Mapping[Any, np.ndarray]) -> np.ndarray:
-    """core's Aggregation.finish over arrays."""
-    parts = [found[part] for part in feature.how.parts]
+def _value(feature: Counted, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """core's Aggregation.ended over arrays."""
     if feature.how.how == "mean":
         return np.divide(parts[0], parts[1], out=np.full(len(parts[0]), np.nan), where=parts[1] > 0)
     return np.where(np.isinf(parts[0]), np.nan, parts[0]) if feature.how.how in ("min", "max") else parts[0]

@@ -59,6 +59,7 @@ class OnlineStore:
         self.path = where if isinstance(where, Path) else None
         self.values: KeyValue = _open(where) if isinstance(where, Path) else where
         self._lock = threading.RLock()
+        self._known = (b"", Head(""))
         self.states: list[dict[Any, State]] = [{} for _ in self.plan.groups]
         self._head: bytes | None = self.values.get([HEAD]).get(HEAD)
         if self._head is None:
@@ -87,11 +88,14 @@ class OnlineStore:
     def head(self, data: bytes | None = None) -> Head:
         """The head as it is stored now. Raises ShelflifeError where it was made for other definitions, or is gone."""
         data = self.values.get([HEAD]).get(HEAD) if data is None else data
+        if data is not None and data == self._known[0]:
+            return self._known[1]
         found = _unpack_head(data) if data else None
         if found is None or found.plan != self.plan.digest:
             raise ShelflifeError(
                 f"{self.path or 'the online store'} was made for other feature definitions; use OnlineStore.at and read the log again"
             )
+        self._known = (data or b"", found)
         return found
 
     def offset(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipelines.core.aggregation import Part
 from pipelines.core.clock import DAY
@@ -34,6 +34,14 @@ on it has its tiles, and the first slot."""
 
 Shape = tuple[Filter, int, bool]
 """What windows that share their tiles have in common: filter, grain, and whether they are EVER."""
+
+
+class Cell(NamedTuple):
+    """Where a part lies in a key's state: in a column of the numbers in a slot or, in column 0, among the objects there."""
+
+    op: str
+    slot: int
+    column: int
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,17 @@ class Series:
     def lists(self) -> dict[Part, int]:
         """The slot of each object."""
         return {part: self.slot + 1 + n for n, part in enumerate(self.objects)}
+
+    def cell(self, part: Part) -> Cell:
+        """Where the part lies."""
+        if part in self.columns:
+            return Cell(part.op, self.slot, self.columns[part])
+        return Cell(part.op, self.lists[part], 0)
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Where everything lies, numbers first."""
+        return tuple(map(self.cell, (*self.numbers, *self.objects)))
 
 
 @dataclass(frozen=True)
@@ -104,9 +123,23 @@ class Question:
     series: Series
 
     @cached_property
-    def parts(self) -> tuple[Part, ...]:
-        """What they accumulate, each part once."""
-        return tuple(dict.fromkeys(part for feature in self.features for part in feature.how.parts))
+    def number(self) -> int:
+        """The place of the series in its group."""
+        return self.group.series.index(self.series)
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Where what they accumulate lies, each part once."""
+        return tuple(map(self.series.cell, self._parts))
+
+    @cached_property
+    def takes(self) -> tuple[tuple[int, ...], ...]:
+        """For each feature, which of the cells it is made of."""
+        return tuple(tuple(map(self._parts.index, feature.how.parts)) for feature in self.features)
+
+    @cached_property
+    def _parts(self) -> list[Part]:
+        return list(dict.fromkeys(part for feature in self.features for part in feature.how.parts))
 
 
 @dataclass(frozen=True)

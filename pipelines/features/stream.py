@@ -144,6 +144,9 @@ class StreamReader:
         own: Sequence[Row | None],
     ) -> dict[str, np.ndarray]:
         """The question's columns: at once for the rows where that holds, one by one for the others."""
+        if len(owner) == 1:
+            answer = self._one(moment, question, asks[owner[0]], keys, own[owner[0]])
+            return {f.name: _column([value]) for f, value in zip(question.features, answer, strict=True)}
         rows: list[Sequence[Any]] = [()] * len(owner)
         at_once, left = None, list(range(len(owner)))
         if len(owner) >= MANY and all(feature.how.how in AT_ONCE for feature in question.features):
@@ -163,6 +166,12 @@ class StreamReader:
         for i, column in enumerate(at_once):
             column[left] = [np.nan if rows[row][i] is None else rows[row][i] for row in left]
         return {f.name: column for f, column in zip(question.features, at_once, strict=True)}
+
+    def _one(self, moment: Moment, question: Question, ask: Event, keys: Keys, own: Row | None) -> Sequence[Any]:
+        (key,), (name,) = keys
+        if key is None:
+            return [feature.how.empty for feature in question.features]
+        return moment.window(question, key, name, ask.ts, own)
 
     def _check_horizon(self, head: Head, question: Question, asks: Sequence[Event]) -> None:
         """Refuses a moment whose window has expired in part: a count too low would look like an answer."""

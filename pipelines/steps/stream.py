@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import time
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             if (now := home.releases.epoch()) != epoch:  # a new champion may have brought its own definitions
                 epoch, stores = now, open_stores(home, cases)
             events, looked = events + catch_up(home, stores), time.monotonic()
+            gc.freeze()  # states live as long as the stream: the collector need not look at all of them again and again
     except KeyboardInterrupt:
         pass
     offset = min((store.offset() for store, _ in stores), default=0)
