@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import timedelta
 from typing import Any, get_args, get_origin, get_type_hints
 
-from pipelines.core.clock import duration
+from pipelines.core.clock import DAY, duration, instant
 from pipelines.core.errors import ShelflifeError
 
 
@@ -143,13 +144,40 @@ class Monitor:
 @dataclass(frozen=True)
 class Retrain:
     """The controller: how soon after the last retraining, with how many newly matured labels and positives, and after how many
-    rejected challengers in a row a person is asked instead. `max_age`: retrain at the latest when the champion is this old."""
+    rejected challengers in a row a person is asked instead. `max_age`: retrain at the latest when the champion is this old.
+    `budget` is the CPU time that learning may take in a week. On `holidays`, days or spans of days (UTC) such as 2025-12-24 or
+    2025-12-22..2026-01-01, nothing starts."""
 
     cooldown: timedelta
     min_labels: int
     max_age: timedelta
     min_positives: int = 0
     breaker: int = 3
+    budget: timedelta = timedelta(hours=12)
+    holidays: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for text in self.holidays:
+            _span_of_days(text)
+
+    def holiday(self, ts: int) -> str:
+        """The holiday that the instant lies in, or nothing."""
+        return next((text for text in self.holidays if _span_of_days(text)[0] <= ts < _span_of_days(text)[1]), "")
+
+
+def _span_of_days(text: str) -> tuple[int, int]:
+    """The instants at which a day, or a span of days, begins and is over."""
+    match = re.fullmatch(r"(\d{4}-\d{2}-\d{2})(?:\.\.(\d{4}-\d{2}-\d{2}))?", text)
+    try:
+        span = (instant(match[1]), instant(match[2] or match[1]) + DAY) if match else None
+    except ValueError:
+        span = None
+    if span is None:
+        wanted = "a day such as 2025-12-24 or days such as 2025-12-22..2026-01-01"
+        raise ShelflifeError(f"retrain.holidays: wanted {wanted}, got {text!a}")
+    if span[0] >= span[1]:
+        raise ShelflifeError(f"retrain.holidays: {text} ends before it begins")
+    return span
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.core.params import Retrain
 from pipelines.core.verdict import Status
 
-Name = Literal["triggered", "started", "finished", "promoted", "rejected", "crashed", "held", "freed"]
-NAMES = ("triggered", "started", "finished", "promoted", "rejected", "crashed", "held", "freed")
+Name = Literal["triggered", "started", "spent", "finished", "promoted", "rejected", "crashed", "held", "freed"]
+NAMES = ("triggered", "started", "spent", "finished", "promoted", "rejected", "crashed", "held", "freed")
+WEEK = 7 * DAY
+"""How long CPU time counts against the budget."""
 CAUSES = ("harmful shift", "concept change", "schedule", "age", "manual")
 """What may ask for a retraining. A crash, missing data and a harmless shift are none."""
 
@@ -22,7 +24,8 @@ class Entry:
     """One event of the journal. `run` names the run, or the trigger that asked for it; `at` is microseconds UTC.
 
     A trigger has its `cause` and how many labels and positives matured since the last retraining; `finished` has the verdict's
-    status; `held` and `freed` say by whom and why in `note`.
+    status; `spent` the CPU seconds that a part of the run took, whatever becomes of it; `held` and `freed` say by whom and why in
+    `note`.
     """
 
     name: Name
@@ -33,6 +36,7 @@ class Entry:
     positives: int = 0
     verdict: Status | None = None
     note: str = ""
+    cpu: float = 0.0
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
@@ -64,6 +68,11 @@ class State:
     rejections: int = 0
     crashes: int = 0
     held: str | None = None
+    spent: tuple[tuple[int, float], ...] = ()
+
+    def spent_since(self, at: int) -> float:
+        """CPU seconds that learning took from that moment on."""
+        return sum(cpu for when, cpu in self.spent if when >= at)
 
     @property
     def busy(self) -> str | None:
@@ -96,6 +105,9 @@ def _step(state: State, entry: Entry) -> State:
     state = replace(state, now=max(state.now, entry.at))
     if entry.name == "triggered":
         return replace(state, seen=state.seen | {entry.run})
+    if entry.name == "spent":
+        recent = tuple(part for part in state.spent if part[0] >= state.now - WEEK)
+        return replace(state, spent=(*recent, (state.now, max(entry.cpu, 0.0))))
     if entry.name == "held":
         return replace(state, held=entry.note or "held")
     if entry.name == "freed":
@@ -128,7 +140,7 @@ def decide(journal: Sequence[Entry], event: Entry, params: Retrain, now: int) ->
 
     Pure: the same journal, event, parameters and time give the same decision. Time never goes back: the latest of `now` and
     the journal counts. Raises ShelflifeError for a trigger whose cause is none. A manual trigger need not wait for cooldown,
-    labels or the breaker; nothing passes a hold or a run under way.
+    labels, the budget or the breaker; nothing passes a hold, a run under way or a holiday.
     """
     state = fold(journal)
     at = max(now, state.now)
@@ -164,20 +176,31 @@ def _open(state: State, params: Retrain) -> bool:
 
 def _obstacle(state: State, event: Entry, params: Retrain, at: int) -> str:
     """Why no run may start now, or nothing."""
-    if state.held:
-        return f"retraining is held: {state.held}"
-    if state.busy:
-        return f"the run {state.busy!a} is under way"
+    if closed := closed_door(state, params, at):
+        return closed
     if event.cause == "manual":
         return ""
     if _open(state, params):
         return f"{state.rejections} challengers in a row were rejected: a person must free it"
     if at < (ready := ready_at(state, params)):
         return f"too soon: not before {iso(ready)}"
+    budget, spent = params.budget.total_seconds(), state.spent_since(at - WEEK)
+    if spent >= budget:
+        return f"learning took {spent / 3600:.1f} hours of CPU in a week, its budget is {budget / 3600:.1f}"
     if event.labels < params.min_labels or event.positives < params.min_positives:
         wanted = f"{params.min_labels} labels and {params.min_positives} positives"
         return f"wanted {wanted} matured since the last retraining, got {event.labels} and {event.positives}"
     return ""
+
+
+def closed_door(state: State, params: Retrain, at: int) -> str:
+    """What nobody's wish passes: a hold, a run under way, a holiday; or nothing."""
+    if state.held:
+        return f"retraining is held: {state.held}"
+    if state.busy:
+        return f"the run {state.busy!a} is under way"
+    holiday = params.holiday(at)
+    return f"nothing starts on the holiday {holiday}" if holiday else ""
 
 
 def ready_at(state: State, params: Retrain) -> int:

@@ -92,8 +92,10 @@ def _infinite(column: Array, _kind: str, seen: Windows) -> tuple[float, str]:
 
 def _constant(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
     """A column that took several values in every past window, and now takes one."""
+    if kind == "text" or _distinct(column[seen.current]) != 1:
+        return NO_FAULT
     varied = all(_distinct(column[mask]) > 1 for mask in seen.past if mask.any()) and _distinct(column[seen.reference]) > 1
-    return (1.0, "one value only") if kind != "text" and varied and _distinct(column[seen.current]) == 1 else NO_FAULT
+    return (1.0, "one value only") if varied else NO_FAULT
 
 
 def _distinct(column: Array) -> int:
@@ -126,7 +128,8 @@ def _nonzero(column: Array) -> Array:
 
 def _explained(before: Array, after: Array, shift: float) -> float:
     """The share of values that a change of unit explains: all, or those of one feed; 0 where it explains them no better."""
-    if wasserstein(before, after - shift) < min(ALIKE, 0.5 * wasserstein(before, after)):
+    near = abs(float(np.median(after) - np.median(before)) - shift) < abs(shift) / 2
+    if near and wasserstein(before, after - shift) < min(ALIKE, 0.5 * wasserstein(before, after)):
         return 1.0
     low, high = np.quantile(before, [0.005, 0.995])
     outside = (after > high) if shift > 0 else (after < low)

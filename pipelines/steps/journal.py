@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.clock import days, micros
-from pipelines.evaluation.controller import Decision, Entry, decide, fold
+from pipelines.evaluation.controller import Decision, Entry, closed_door, decide, fold
 
 if TYPE_CHECKING:
     from pipelines.steps.workspace import Workspace
@@ -17,9 +17,14 @@ LEASE = days(2)
 
 def note(workspace: Workspace, home: Home, case: str, entry: Entry) -> Decision:
     """Let the retraining controller hear of an event, write down what it says, and call a person where it asks for one."""
-    decision = decide(entries(home, case), entry, workspace.params.block(case).retrain, entry.at)
-    for found in decision.append:
-        home.runs.append(case, found.to_dict(), found.at)
+    params, taken = workspace.params.block(case).retrain, []
+
+    def follow(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        taken.append(decide([Entry.from_dict(body) for body in journal], entry, params, entry.at))
+        return [found.to_dict() for found in taken[-1].append]
+
+    home.runs.extend(case, follow)
+    decision = taken[-1]
     if decision.ask_person:
         subject = f"[shelflife] {case}: a person must decide whether it goes on learning"
         post(workspace, home, f"breaker:{case}:{entry.run}", subject, f"{case}: {decision.reason}.\n")
@@ -46,8 +51,8 @@ def obstacle(workspace: Workspace, home: Home, case: str, name: str, now: int) -
     if name not in state.seen:
         decision = note(workspace, home, case, Entry("triggered", now, name, cause="manual"))
         return "" if decision.start else decision.reason
-    if state.held or state.busy:
-        return f"retraining is held: {state.held}" if state.held else f"the run {state.busy} is under way"
+    if closed := closed_door(state, workspace.params.block(case).retrain, now):
+        return closed
     home.runs.append(case, Entry("started", now, name, cause="manual").to_dict(), now)
     return ""
 

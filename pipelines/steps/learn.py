@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -158,8 +159,19 @@ def stage(tree: Path, case: str, name: str) -> dict[str, Any]:
     if tree.parent.name != "worktrees":
         raise ShelflifeError(f"wanted to be in a run's worktree, got {tree}; outside of one say dvc repro -s {name}@{case}")
     status = reproduce.repro(tree, name, case, tree.parent.parent)
+    journal_cpu(tree, case, sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]))
     done = "is done" if status == 0 else "failed: its own words are above"
     return {"text": f"{name} of {tree.name} {done}", "exit": min(status, 1)}
+
+
+def journal_cpu(tree: Path, case: str, seconds: float) -> None:
+    """Tell the controller what a stage of a live run took, whatever became of it: the week's budget counts it."""
+    runs = Runs(tree, tree.parent.parent)
+    found = next((run for run in runs.all(case) if runs.worktree(case, run.run) == tree), None)
+    if found and not found.backfill:
+        workspace = Workspace(tree)
+        home = open_home(workspace)
+        note(workspace, home, case, Entry("spent", home.clock()(), found.run, cpu=round(seconds, 1)))
 
 
 def record(workspace: Workspace, home: Home, runs: Runs, case: str, name: str) -> dict[str, Any]:

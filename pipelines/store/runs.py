@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -84,11 +84,24 @@ class Runs:
             failpoint("journal.written")
         return True
 
+    def extend(self, case: str, follow: Callable[[list[dict[str, Any]]], Iterable[Mapping[str, Any]]]) -> None:
+        """Write what follows from the use case's journal, in the transaction that reads it: two who decide at once decide one
+        after the other. Each event says its own `at`."""
+        with self.state.begin() as connection:
+            for event in follow(_journal(connection, case)):
+                body = canonical(dict(event)).decode()
+                connection.execute(JOURNAL.insert().values(usecase=case, at=event["at"], body=body, key=None))
+            failpoint("journal.extended")
+
     def journal(self, case: str) -> list[dict[str, Any]]:
         """Every event of the use case in the order written, each with its `at` (microseconds UTC)."""
-        query = sa.select(JOURNAL.c.at, JOURNAL.c.body).where(JOURNAL.c.usecase == case).order_by(JOURNAL.c.seq)
         with self.state.read() as connection:
-            return [{**json.loads(row.body), "at": row.at} for row in connection.execute(query)]
+            return _journal(connection, case)
+
+
+def _journal(connection: Connection, case: str) -> list[dict[str, Any]]:
+    query = sa.select(JOURNAL.c.at, JOURNAL.c.body).where(JOURNAL.c.usecase == case).order_by(JOURNAL.c.seq)
+    return [{**json.loads(row.body), "at": row.at} for row in connection.execute(query)]
 
 
 def _lease(connection: Connection, case: str) -> Any:

@@ -71,6 +71,9 @@ ACTS = {
     "decision.kept": lambda home, tmp: home.decisions.record("gate", "fraud", NOW, {"status": "pass"}, {"report.json": b"{}"}),
     "lease.written": lambda home, tmp: home.runs.lease("fraud", "r1", NOW, timedelta(hours=1)),
     "journal.written": lambda home, tmp: home.runs.append("fraud", {"kind": "alarm"}, NOW, key="a1"),
+    "journal.extended": lambda home, tmp: home.runs.extend(
+        "fraud", lambda journal: [{"kind": "alarm", "at": NOW + len(journal)}]
+    ),
     "hold.written": lambda home, tmp: home.releases.hold("fraud", at=NOW, actor="ops", reason="x"),
     "promote.begun": _promote,
     "rollback.begun": lambda home, tmp: home.releases.rollback("fraud", at=NOW, actor="ops", reason="x", expected_epoch=2),

@@ -60,3 +60,15 @@ def test_a_trigger_that_is_delivered_a_thousand_times_is_one(home):
     assert sum(home.runs.append("fraud", {"kind": "drift"}, NOW + n, key="drift-1") for n in range(200)) == 1
     assert home.runs.append("demand", {"kind": "drift"}, NOW, key="drift-1")
     assert len(home.runs.journal("fraud")) == 1
+
+
+def test_who_decides_from_the_journal_decides_alone(home):
+    """Eight at once write only what the journal does not hold yet: one of them does."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def follow(journal):
+        return [] if journal else [{"name": "started", "at": NOW}]
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: home.runs.extend("fraud", follow), range(8)))
+    assert home.runs.journal("fraud") == [{"name": "started", "at": NOW}]
