@@ -15,8 +15,13 @@ PART = 125
 def drift(mornings: int, runs: int) -> str:
     """The section on false alarms and on what is found, measured now."""
     with ProcessPoolExecutor(WORKERS) as pool:
-        quiet = list(pool.map(_quiet, [(min(PART, mornings - first), 1 + i) for i, first in enumerate(range(0, mornings, PART))]))
-        found = {change: list(pool.map(_found, [(change, 1000 + seed) for seed in range(runs)], chunksize=4)) for change in stream.CHANGES}
+        quiet = list(
+            pool.map(_quiet, [(min(PART, mornings - first), 1 + i) for i, first in enumerate(range(0, mornings, PART))])
+        )
+        found = {
+            change: list(pool.map(_found, [(change, 1000 + seed) for seed in range(runs)], chunksize=4))
+            for change in stream.CHANGES
+        }
     return "\n".join([*_alarms(quiet), "", *_power(found)])
 
 
@@ -37,7 +42,7 @@ def _alarms(parts: Sequence[tuple[rates.Quiet, int]]) -> list[str]:
         "### Quiet days",
         "",
         f"{mornings:,} mornings without any drift (500 rows a day, ten of each customer, a weekly season, an effect of each day; 20 features).",
-        "The watch looks through all its channels; \"said\" counts every word of a shift, mail or not.",
+        'The watch looks through all its channels; "said" counts every word of a shift, mail or not.',
         "",
         "| rule | said | retrainings |",
         "|---|---|---|",

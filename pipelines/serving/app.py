@@ -52,7 +52,8 @@ class Service:
     """All that the routes need, by argument.
 
     `private` says that only this machine can connect: asking and reading then need no token; writing always does.
-    `story` tells the console why a use case's champion answers and what was decided last; it may raise while the state is away.
+    `story` tells the console why a use case's champion answers and what was decided last, `watch` whether the monitor has looked
+    lately; they may raise while the state is away.
     """
 
     declared: Mapping[str, Declared]
@@ -64,6 +65,7 @@ class Service:
     private: bool = True
     hosts: tuple[str, ...] = ()
     story: Callable[[str], Mapping[str, Any]] = lambda _: {}
+    watch: Callable[[], Mapping[str, Any]] = dict
     new_request: Callable[[], str] = lambda: uuid.uuid4().hex
     recent: dict[str, collections.deque[console.Seen]] = field(default_factory=dict)
 
@@ -152,7 +154,20 @@ class Service:
         return reply(receipt, 200 if receipt.accepted or not receipt.quarantined else 422)
 
     async def health(self, _: Request) -> Response:
-        return reply({"alive": True})
+        """Alive, and whether anybody still watches the models: a dead scheduler cannot say so itself."""
+        try:
+            async with asyncio.timeout(1):
+                found = await asyncio.to_thread(self.watched)
+        except TimeoutError:
+            found = {}
+        return reply({"alive": True, "watch": found.get("watch", "unknown")})
+
+    def watched(self) -> Mapping[str, Any]:
+        """Whether anybody still looks at the models; a state that is away cannot say."""
+        try:
+            return self.watch()
+        except Exception:
+            return {}
 
     async def ready(self, _: Request) -> Response:
         """Ready while every use case that has a release answers; what is away is said, and does not make it unready."""
@@ -179,7 +194,7 @@ class Service:
         return Declared(told.question, loaded.contract, loaded.answers) if loaded else told
 
     async def show(self, _: Request) -> Response:
-        page = await asyncio.to_thread(lambda: console.page(self.clock(), map(self._shown, self.declared)))
+        page = await asyncio.to_thread(lambda: console.page(self.clock(), map(self._shown, self.declared), self.watched()))
         return HTMLResponse(page, headers={"Content-Security-Policy": console.POLICY})
 
     def _shown(self, case: str) -> console.Shown:

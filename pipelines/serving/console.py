@@ -56,11 +56,14 @@ class Shown:
     recent: Sequence[Seen]
 
 
-def page(now: int, cases: Iterable[Shown]) -> str:
-    """The page as of `now` (microseconds UTC). All that comes from outside is escaped."""
+def page(now: int, cases: Iterable[Shown], watch: Mapping[str, Any]) -> str:
+    """The page as of `now` (microseconds UTC); `watch` says whether the monitor has looked lately. All that comes from outside
+    is escaped."""
+    loud = "" if watch.get("watch") == "fresh" else ' class="away"'
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Shelflife</title><style>{STYLE}</style></head>'
-        f"<body><h1>Shelflife: what answers now</h1><p>{escape(iso(now))}</p>{''.join(map(_case, cases))}</body></html>"
+        f"<body><h1>Shelflife: what answers now</h1><p>{escape(iso(now))}</p>"
+        f"<p{loud}>The watch: {escape(str(watch.get('text', 'not known')))}</p>{''.join(map(_case, cases))}</body></html>"
     )
 
 

@@ -64,7 +64,7 @@ def describe(cases: Mapping[str, Declared]) -> dict[str, Any]:
 
 
 _READ = {
-    "/healthz": "Whether the process lives.",
+    "/healthz": "Whether the process lives, and whether the monitor has looked lately (fresh, stale, never, unknown).",
     "/readyz": "Which release answers each use case, and what is away.",
     "/openapi.json": "This description.",
     "/console": "A page for people: what answers, since when, why.",

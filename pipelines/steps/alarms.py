@@ -1,67 +1,156 @@
-"""One mail per cause: what moved, by how much, what was done, what you can do. Repeated looks at one cause are one alarm."""
+"""One mail per cause: what moved, by how much, what it costs, what was done, what you can do, how often such alarms were right."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from pipelines.core.clock import iso
+from pipelines.core.clock import iso, micros, spell
+from pipelines.core.verdict import Finding
+from pipelines.evaluation.alarm import CALLS, Alarm, Told, follow, told
+from pipelines.evaluation.triage import Diagnosis
+from pipelines.steps import journal
 
 if TYPE_CHECKING:
-    from pipelines.evaluation.triage import Diagnosis
+    from pipelines.core.params import Monitor
     from pipelines.steps.looking import Seen
+    from pipelines.steps.outcomes import Money
     from pipelines.store.home import Home
 
-SUBJECTS = {
-    "broken data": "data broken",
-    "concept change": "model drifting",
-    "harmful shift": "model drifting",
-    "harmless shift": "the world moved, no harm seen",
-    "cannot decide": "cannot decide",
-}
+SUBJECTS = {"broken data": "data broken", "concept change": "model drifting", "harmful shift": "model drifting"}
 ADVICE = {
     "broken data": "Mend the feed. shelflife quarantine list shows the refused rows and why; replay takes them again "
-    "(--scale amount_cents=0.01 mends a unit), free lets the day train again.",
+    "(--scale amount_cents=0.01 mends a unit), free lets the day train again (--false-alarm, if nothing was wrong with it).",
     "concept change": "Follow the run in Airflow; a release of high risk waits for your approval. To keep things as they are: shelflife rollback {case} --hold",
-    "harmless shift": "Nothing needs doing. The matured labels show no harm.",
-    "cannot decide": "Look at what is missing; no decision is taken on missing evidence.",
 }
-CALLS = frozenset({"broken data", "concept change", "harmful shift"})
-"""What a person is written to about; the rest is in the console and in shelflife why."""
+QUIETER = "To hear no more of it for a week: shelflife monitor {case} --snooze 7d"
+REMEMBERED = 60
+"""Looks back that say how long a cause has lasted; alarms back that say how often such were right."""
 
 
-def raise_alarm(home: Home, case: str, diagnosis: Diagnosis, seen: Seen, done: Sequence[str], now: int) -> None:
-    """Put the mail into the outbox, once per cause: the same diagnosis in the look before is the same alarm."""
-    if diagnosis.kind not in CALLS:
-        return
-    key = f"alarm:{case}:{diagnosis.kind}:{_since(home, case, diagnosis, seen.as_of)}"
-    with home.state.begin() as connection:
-        home.outbox.queue(
-            connection,
-            key=key,
-            subject=f"[shelflife] {case}: {SUBJECTS[diagnosis.kind]}",
-            text=text(case, diagnosis, seen, done),
-            at=now,
+@dataclass(frozen=True)
+class Record:
+    """What became of earlier alarms of one cause: `right` (the challenger was better; the data stayed held), `wrong`, or still `open`."""
+
+    right: int = 0
+    wrong: int = 0
+    open: int = 0
+
+    def sentence(self) -> str:
+        if not self.right + self.wrong:
+            return f"No earlier alarm of this kind has been settled yet ({self.open} open)."
+        return f"Of {self.right + self.wrong} settled alarms of this kind {self.right} were right, {self.wrong} were not; {self.open} are open."
+
+
+def raise_alarms(
+    home: Home, case: str, monitor: Monitor, diagnosis: Diagnosis, seen: Seen, done: Sequence[str], now: int, currency: str
+) -> str:
+    """Put the mails that this look calls for into the outbox: one for each cause that is new, one for each that is over. In words,
+    what was not sent and why; nothing where there is nothing to say.
+    """
+    looks = [*_looks(home, case, monitor, seen.as_of), told(seen.as_of, diagnosis, seen.findings, monitor)]
+    alarms, over = follow(looks, monitor)
+    for alarm in over:
+        _post(
+            home,
+            f"over:{case}:{alarm.cause}:{iso(alarm.since)}",
+            f"[shelflife] {case}: well again",
+            _recovery(case, alarm, seen.as_of),
+            now,
         )
+    mine = next((a for a in alarms if a.cause == looks[-1].cause), None)
+    if mine is None:
+        return ""
+    home.decisions.record("alarm", case, mine.since, {"cause": mine.cause})
+    if until := snoozed(home, case, now):
+        return f"No mail: snoozed until {iso(until)}."
+    words = text(case, diagnosis, seen, done, record(home, case, mine), currency)
+    _post(home, f"alarm:{case}:{mine.cause}:{iso(mine.since)}", f"[shelflife] {case}: {SUBJECTS[diagnosis.kind]}", words, now)
+    return ""
 
 
-def text(case: str, diagnosis: Diagnosis, seen: Seen, done: Sequence[str]) -> str:
+def _post(home: Home, key: str, subject: str, words: str, now: int) -> None:
+    with home.state.begin() as connection:
+        home.outbox.queue(connection, key=key, subject=subject, text=words, at=now)
+
+
+def text(case: str, diagnosis: Diagnosis, seen: Seen, done: Sequence[str], past: Record, currency: str) -> str:
     """The mail's text."""
     advice = ADVICE["concept change" if diagnosis.retrain else diagnosis.kind].format(case=case)
     lines = [
         f"{case}: {diagnosis.kind}, seen as of {iso(seen.as_of)}.", "",
         "What moved:", *(f"- {sentence}" for sentence in diagnosis.evidence[:10]), "",
+        "What it costs:", f"- {cost(seen.money, currency)}", "",
         "What was done:", *(f"- {sentence}" for sentence in done), "",
-        "What you can do:", f"- {advice}", f"- shelflife why {case}",
+        "What you can do:", f"- {advice}", f"- shelflife why {case}", f"- {QUIETER.format(case=case)}", "",
+        "How often such alarms were right:", f"- {past.sentence()}",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
-def _since(home: Home, case: str, diagnosis: Diagnosis, as_of: int) -> str:
-    """When this cause was first seen without a pause: repeated looks belong to one alarm."""
-    since = as_of
-    for decision in reversed([d for d in home.decisions.list(case, "look") if d.at < as_of]):
-        if decision.body["diagnosis"]["kind"] != diagnosis.kind:
-            break
-        since = decision.at
-    return iso(since)
+def cost(money: Money | None, currency: str) -> str:
+    """What the answers cost a day more than before, in words."""
+    if money is None:
+        return "Not known: no matured label says it yet, or nobody has put money on these answers."
+    low, middle, high = (f"{cents / 100:,.2f}" for cents in (money.low, money.cents, money.high))
+    return f"{middle} {currency} a day more than before ({low} to {high}), by the matured labels."
+
+
+def _recovery(case: str, alarm: Alarm, as_of: int) -> str:
+    return f"{case}: well again as of {iso(as_of)}.\n\nThe alarm of {iso(alarm.since)} ({alarm.cause}) is over: the last looks were calm.\n"
+
+
+def _looks(home: Home, case: str, monitor: Monitor, as_of: int) -> list[Told]:
+    """The looks before, in short, oldest first."""
+    return [_told(d.at, d.body, monitor) for d in home.decisions.last(case, "look", REMEMBERED, before=as_of)]
+
+
+def _told(at: int, body: Any, monitor: Monitor) -> Told:
+    diagnosis = Diagnosis(body["diagnosis"]["kind"], tuple(body["diagnosis"]["evidence"]))
+    return told(at, diagnosis, [Finding(**row) for row in body["findings"]], monitor)
+
+
+def record(home: Home, case: str, alarm: Alarm) -> Record:
+    """What became of the alarms of this kind before this one."""
+    earlier = home.decisions.last(case, "alarm", REMEMBERED, before=alarm.since)
+    same = [d.at for d in earlier if d.body["cause"].split(" (")[0] == alarm.cause.split(" (")[0]]
+    settle = _data_stood if alarm.cause.startswith("data broken") else _model_stood
+    outcomes = [settle(home, case, at) for at in same]
+    return Record(outcomes.count(True), outcomes.count(False), outcomes.count(None))
+
+
+def _model_stood(home: Home, case: str, at: int) -> bool | None:
+    """Whether the run that the alarm led to was better than what it found (None: it has not ended, or could not decide)."""
+    entries = [entry for entry in journal.entries(home, case) if entry.at >= at]
+    run = next((e.run for e in entries if e.name == "started" and e.cause in CALLS), None)
+    ended = [e for e in entries if e.run == run and e.name in ("promoted", "finished", "rejected")]
+    if any(e.name == "promoted" or e.verdict == "pass" for e in ended):
+        return True
+    return False if any(e.verdict == "fail" for e in ended) else None
+
+
+def _data_stood(home: Home, case: str, at: int) -> bool | None:
+    """Whether nobody called the alarm false when the day was freed (None: the day is still held)."""
+    look = next((d for d in home.decisions.last(case, "look", 1, before=at + 1) if d.at == at), None)
+    days = [(kind, day) for kind, found in (look.body.get("broken_days", {}) if look else {}).items() for day in found]
+    if not days:
+        return None
+    if any(home.state.get(f"false_alarm:{kind}:{day}") for kind, day in days):
+        return False
+    return None if set(days) & home.quarantine.held() else True
+
+
+def snooze(home: Home, case: str, duration: timedelta, now: int) -> dict[str, Any]:
+    """Write no mail about the use case's alarms until then; what is found is found all the same, and said if it lasts longer."""
+    until = now + micros(duration)
+    home.state.put(f"snooze:{case}", json.dumps(until))
+    return {"text": f"{case}: no mail about its alarms for {spell(duration)}, until {iso(until)}", "until": iso(until)}
+
+
+def snoozed(home: Home, case: str, now: int) -> int:
+    """Until when the use case's alarms are snoozed; 0 where they are not (any more)."""
+    until = int(json.loads(home.state.get(f"snooze:{case}") or "0"))
+    return until if until > now else 0

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.core.clock import day_of, instant, iso
+from pipelines.core.clock import day_of, duration, instant, iso
 from pipelines.core.errors import NotDecidable, ShelflifeError
 from pipelines.core.verdict import Finding
 from pipelines.evaluation import controller
 from pipelines.evaluation.controller import Entry
 from pipelines.steps import alarms, journal, looking, skew
+from pipelines.steps.pulse import pulse
 from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
@@ -29,12 +30,35 @@ CAUSES = {"concept change": "drift", "harmful shift": "drift", "age": "age"}
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("case", nargs="*", help="the use cases; all of them by default")
     parser.add_argument("--as-of", help="the instant to look from; the last closed day by default")
+    parser.add_argument(
+        "--snooze", metavar="DURATION", help="write no mail about these use cases' alarms for so long, such as 7d"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether the monitor has looked lately; status 1 where it has not"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.here()
+    for case in args.case:
+        workspace.params.block(case)
+    if args.check:
+        found = pulse(workspace, home := open_home(workspace), home.clock()())
+        return {**found, "exit": int(found["watch"] != "fresh")}
+    if args.snooze:
+        return _snooze(open_home(workspace), args.case, args.snooze)
     as_of = instant(args.as_of) if args.as_of else None
     return monitor(workspace, open_home(workspace), args.case or list(workspace.params.cases), as_of)
+
+
+def _snooze(home: Home, cases: list[str], text: str) -> dict[str, Any]:
+    if not cases:
+        raise ShelflifeError("wanted a use case with --snooze, such as shelflife monitor fraud --snooze 7d")
+    try:
+        told = {case: alarms.snooze(home, case, duration(text), home.clock()()) for case in cases}
+    except (ValueError, OverflowError):
+        raise ShelflifeError(f"--snooze: wanted a duration such as 12h or 7d, got {text!a}") from None
+    return {"text": "\n".join(found["text"] for found in told.values()), "snoozed": told}
 
 
 @dataclass(frozen=True)
@@ -88,6 +112,8 @@ def look(workspace: Workspace, home: Home, case: str, as_of: int, now: int) -> L
         "diagnosis": diagnosis.to_dict(),
         "findings": [_plain(f) for f in seen.findings],
         "done": list(done),
+        "broken_days": {kind: list(found) for kind, found in seen.broken_days.items()},
+        "money": seen.money and seen.money.to_dict(),
     }
     home.decisions.record("look", case, as_of, body)
     return Look(case, as_of, diagnosis, tuple(seen.findings), done, proposal)
@@ -111,7 +137,9 @@ def act(
         done.append("Retraining is proposed." if decision.start else f"No retraining: {decision.reason}.")
     if diagnosis.kind != "quiet":
         done.append("The champion keeps answering.")
-        alarms.raise_alarm(home, case, diagnosis, seen, done, now)
+    currency = workspace.params.shop.currency
+    if said := alarms.raise_alarms(home, case, block.monitor, diagnosis, seen, done, now, currency):
+        done.append(said)
     return tuple(done), proposal
 
 

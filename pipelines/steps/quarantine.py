@@ -29,6 +29,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", dest="put", help="mend by setting a text")
     parser.add_argument("--drop", action="append", default=[], metavar="FIELD", help="mend by leaving a field out")
+    parser.add_argument(
+        "--false-alarm", action="store_true", help="nothing was wrong with the day that is freed: later mails count it"
+    )
     parser.add_argument("--limit", type=int, default=SHOWN, help=f"how many rows to list (default {SHOWN})")
     parser.add_argument("--home", type=Path, help="whose quarantine (default: SHELFLIFE_HOME, or .shelflife in the checkout)")
 
@@ -44,7 +47,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.action == "replay":
         fix = mend(_pairs(args.scale, "--scale"), _pairs(args.put, "--set"), args.drop)
         return replay(home, CONTRACTS, fix, args.kind, home.clock()())
-    return hold(home, args.action, args.kind, args.day, args.reason, home.clock()())
+    done = hold(home, args.action, args.kind, args.day, args.reason, home.clock()())
+    if args.false_alarm and args.action == "free":
+        home.state.put(f"false_alarm:{args.kind}:{args.day}", args.reason or "yes")
+    return done
 
 
 def show(home: Home, kind: str | None, limit: int = SHOWN) -> dict[str, Any]:

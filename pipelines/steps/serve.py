@@ -14,6 +14,7 @@ from pipelines.core.clock import SECOND
 from pipelines.core.digest import canonical
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Bundle, Release
+from pipelines.steps.pulse import pulse
 from pipelines.steps.state import open_home
 from pipelines.steps.stream import open_store
 from pipelines.steps.workspace import Workspace
@@ -112,6 +113,7 @@ def service(workspace: Workspace, home: Home, *, private: bool = True, hosts: tu
         intake=Intake({kind: CONTRACTS[kind] for kind in SIMULATED}, append, quarantine),
         token=Token.at(home.path / "token"),
         clock=clock, private=private, hosts=hosts, story=lambda case: story(home, case),
+        watch=lambda: pulse(workspace, home, clock()),
     )  # fmt: skip
 
 
