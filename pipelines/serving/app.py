@@ -128,6 +128,7 @@ class Service:
             answered = loaded.answer(champion, asks, self.new_request(), now, away)
         except ShelflifeError as error:
             return busy(str(error), 5)
+        self.champions.note(champion, answered.sample)
         traced = self.predictions.record(answered.predictions)
         self._remember(case, answered, time.perf_counter() - began)
         return reply(loaded.respond(answered, () if traced else ("spool",)))

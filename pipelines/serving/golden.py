@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.core.digest import canonical
 from pipelines.core.errors import ShelflifeError
+from pipelines.serving.vigil import middle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipelines.core.protocols import Scorer
 
+PERCENTILES = np.linspace(0, 1, 101)
 RELATIVE = 1e-4
 ABSOLUTE = 1e-6
 """How far a golden score may move between machines: other vector units round a float32 sum differently."""
 
 
-def write(columns: Mapping[str, np.ndarray], scores: np.ndarray) -> bytes:
-    """The `golden.json` of these rows: an object a row with null for what is not known, and its score or quantiles."""
+def write(columns: Mapping[str, np.ndarray], scores: np.ndarray, sample: np.ndarray | None = None) -> bytes:
+    """The `golden.json` of these rows: an object a row with null for what is not known, and its score or quantiles.
+
+    `sample` are the model's scores of many rows that it did not learn from: their percentiles say how it should behave.
+    """
     names = list(columns)
     rows = [dict(zip(names, map(_plain, values), strict=True)) for values in zip(*columns.values(), strict=True)]
-    return canonical({"asks": rows, "scores": np.asarray(scores, dtype=np.float64).tolist()})
+    spread = np.quantile(middle(np.asarray(sample)), PERCENTILES, method="lower").tolist() if sample is not None else []
+    return canonical({"asks": rows, "scores": np.asarray(scores, dtype=np.float64).tolist(), "quantiles": spread})
 
 
 def read(files: Mapping[str, bytes]) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -53,6 +60,18 @@ def check(scorer: Scorer, files: Mapping[str, bytes]) -> np.ndarray:
             f"wanted the golden scores again, got scores up to {worst:.3g} away; the bundle must be judged anew"
         )
     return got
+
+
+def pace(scorer: Scorer, files: Mapping[str, bytes]) -> float:
+    """Milliseconds of a one-row answer, the median over the golden rows, each twice: the first may still warm it up."""
+    columns, scores = read(files)
+    times = []
+    for i in [*range(len(scores)), *range(len(scores))]:
+        one = {name: values[i : i + 1] for name, values in columns.items()}
+        began = time.perf_counter()
+        scorer.score(one)
+        times.append(1000 * (time.perf_counter() - began))
+    return float(np.median(times))
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,8 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.core.feature import FeatureSet
 from pipelines.serving import answers, golden, predictions
 from pipelines.serving.schema import Asks, Refused
-from pipelines.serving.scorer import Calibration, Encoder, OnnxScorer
+from pipelines.serving.scorer import Calibration, Encoder, OnnxScorer, count
+from pipelines.serving.vigil import Reference, Sample
 
 if TYPE_CHECKING:
     from pipelines.core.event import Event
@@ -53,12 +56,14 @@ class Parts:
 
 @dataclass(frozen=True)
 class Answered:
-    """The answers to one request, the predictions that trace them, the release they came from, and what was away meanwhile."""
+    """The answers to one request, the predictions that trace them, the release they came from, what was away meanwhile, and what
+    the watch over the release keeps of it."""
 
     champion: Champion
     answers: list[answers.Answer]
     predictions: list[Event]
     reasons: tuple[str, ...]
+    sample: Sample
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class Loaded:
     fallback: FeatureReader | None = field(repr=False)
     typical: Any = field(repr=False)
     is_behind: Callable[[int], bool] = field(repr=False)
+    reference: Reference = field(repr=False)
     explorer: Explorer | None = field(default=None, repr=False)
 
     def answer(self, champion: Champion, asks: Sequence[Event], request: str, now: int, away: tuple[str, ...] = ()) -> Answered:
@@ -83,14 +89,22 @@ class Loaded:
         Raises ShelflifeError when neither the features' store nor a fallback can be read.
         """
         columns, seen, missing = self._read(asks)
-        scores, patched = answers.finite(self.scorer.score(columns), self.typical)
+        sample = self._score(asks, columns)
+        scores, patched = answers.finite(sample.scores, self.typical)
         names = [f"{request}.{i}" for i in range(len(asks))]
         found, rows = answers.shape(self.answers, asks, names, columns, scores)
         reasons = (*away, *missing, *("score",) * patched)
         known = [predictions.inputs(columns, mine, ask.ts) for ask, mine in zip(asks, rows, strict=True)]
         found, chances = self._explored(asks, found, now)
         told = predictions.events(champion, asks, found, known, chances, request=request, seen=seen, away=reasons, now=now)
-        return Answered(champion, found, told, reasons)
+        return Answered(champion, found, told, reasons, sample)
+
+    def again(self, asks: Sequence[Event]) -> Sample:
+        """The scores that this release gives asks which another one has answered; NaN where it has none of its own."""
+        try:
+            return self._score(asks, self._read(asks)[0])
+        except (ShelflifeError, Refused):
+            return Sample(asks, np.full((1, *np.shape(self.typical)), np.nan), math.inf)
 
     def respond(self, answered: Answered, away: tuple[str, ...] = ()) -> Any:
         """The typed response; `away` is what failed after the answers were made."""
@@ -108,6 +122,15 @@ class Loaded:
             return found, [None] * len(found)
         tried = [self.explorer.tried(ask, answer, now) for ask, answer in zip(asks, found, strict=True)]
         return [answer for answer, _ in tried], [chance for _, chance in tried]
+
+    def _score(self, asks: Sequence[Event], columns: Mapping[str, np.ndarray]) -> Sample:
+        """The raw scores and the milliseconds that they took; NaN for every row where the model fails."""
+        began = time.perf_counter()
+        try:
+            scores = self.scorer.score(columns)
+        except Exception:  # whatever the model raises, the shop gets its answer, and the watch sees that it is none
+            scores = np.full((count(columns), *np.shape(self.typical)), np.nan)
+        return Sample(asks, scores, 1000 * (time.perf_counter() - began))
 
     def _read(self, asks: Sequence[Event]) -> tuple[Mapping[str, np.ndarray], int | None, tuple[str, ...]]:
         try:
@@ -142,5 +165,6 @@ def load(case: str, digest: str, parts: Parts) -> Loaded:
     return Loaded(
         case, contract, kind, Asks(case, contract), answers.response_type(case, kind), scorer,
         parts.make_reader(files), fallback, np.median(scores, axis=0), functools.partial(parts.is_behind, sources),
+        Reference.of(files, golden.pace(scorer, files)),
         parts.explorer(case, kind),
     )  # fmt: skip

@@ -114,7 +114,7 @@ OURS = (
         Field("reasons", "strings", "what was away", required=False),
     ), days(400)),
     Contract("promotion", "The release that answers a use case changed, or was told to stay.", (
-        USECASE, _word("action", "what was done", choices=("promote", "rollback", "hold", "unhold")), RELEASE, BUNDLE,
+        USECASE, _word("action", "what was done", choices=("promote", "rollback", "fallback", "hold", "unhold")), RELEASE, BUNDLE,
         _word("replaces", "digest of the bundle that answered before", required=False),
         Field("epoch", "integer", "the count of promotions", None, 0), _word("actor", "who did it"),
         _prose("reason", "why", 2_000, required=False),

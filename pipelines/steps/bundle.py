@@ -107,7 +107,7 @@ def _samples(source: Source, usecase: UseCase, scorer: OnnxScorer) -> dict[str, 
     data |= {f"score_{i}": pa.array(np.atleast_2d(scores.T)[i]) for i in range(len(np.atleast_2d(scores.T)))}
     buffer = io.BytesIO()
     pq.write_table(pa.table({"ts": pa.array(rows["ts"]), **data}), buffer, compression="zstd", write_page_checksum=True)
-    return {"golden.json": golden.write(first, scores[:GOLDEN]), "reference.parquet": buffer.getvalue()}
+    return {"golden.json": golden.write(first, scores[:GOLDEN], scores), "reference.parquet": buffer.getvalue()}
 
 
 def _spread(rows: int, most: int) -> np.ndarray:

@@ -45,6 +45,8 @@ def obstacle(workspace: Workspace, home: Home, case: str, name: str, now: int) -
     cooldown, but must respect a hold and a run under way. A run that was heard of before, and did not begin or broke down, may.
     """
     note_lost(workspace, home, case, now)
+    if hold := home.releases.held(case):
+        return f"{case} is held by {hold.actor} ({hold.reason}); clear it with shelflife rollback {case} --unhold"
     state = fold(entries(home, case))
     if state.busy == name:
         return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -99,6 +100,10 @@ def service(workspace: Workspace, home: Home, *, private: bool = True, hosts: tu
     def quarantine(row: Event | str, problems: Sequence[str]) -> None:
         home.quarantine.put(row, problems, clock())
 
+    def condemned(champion: Champion, why: str) -> None:
+        fall_back(home, champion, why, clock.sure())
+        threading.Thread(target=home.outbox.deliver, args=(workspace.params.shop.mail, clock.sure()), daemon=True).start()
+
     parts = Parts(
         open_bundle=lambda name: _open_bundle(home, name), encoder_from=_encoder, calibration_from=_calibration,
         make_reader=lambda files: StoreReader(online, files), believe=lambda champion: believe(home, champion),
@@ -108,7 +113,7 @@ def service(workspace: Workspace, home: Home, *, private: bool = True, hosts: tu
     cases = [workspace.case(name) for name in workspace.params.cases]
     return Service(
         declared={case.name: Declared(case.question, case.asks, case.answers) for case in cases},
-        champions=Champions(lambda: champions(home), lambda: epoch(home), parts, online / "serving.json"),
+        champions=Champions(lambda: champions(home), lambda: epoch(home), parts, online / "serving.json", condemned),
         predictions=Predictions(online / "spool", append),
         intake=Intake({kind: CONTRACTS[kind] for kind in SIMULATED}, append, quarantine),
         token=Token.at(home.path / "token"),
@@ -152,6 +157,21 @@ def champions(home: Home) -> dict[str, Champion]:
             signed = json.dumps({"problem": str(error)})
         found[case] = Champion(case, now.bundle, now.release, verdict, now.epoch, now.since, now.previous, signed)
     return found
+
+
+def fall_back(home: Home, champion: Champion, why: str, now: int) -> None:
+    """Step back in the registry from a release that is bad live, and hold the use case for a person to look; the mail says so.
+
+    Where nothing answered before it, it is held only. Nothing happens where it does not answer any more, or is held already.
+    """
+    case, who = champion.case, {"at": now, "actor": "serve", "reason": f"bad live: {why}"}
+    found = home.releases.champion(case)
+    if found is None or found.bundle != champion.bundle:
+        return
+    if found.previous is not None:
+        home.releases.fall_back(case, champion.bundle, **who)
+    elif home.releases.held(case) is None:
+        home.releases.hold(case, **who)
 
 
 def believe(home: Home, champion: Champion) -> None:

@@ -34,7 +34,7 @@ class Champion:
 
 @dataclass(frozen=True)
 class Change:
-    """One line of the releases' ledger: promote, rollback, hold or unhold, by whom and why."""
+    """One line of the releases' ledger: promote, rollback, fallback, hold or unhold, by whom and why."""
 
     epoch: int
     case: str

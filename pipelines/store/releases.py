@@ -10,11 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pipelines.core.digest import canonical, digest
+from pipelines.core.digest import canonical
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Release
-from pipelines.core.verdict import Verdict
-from pipelines.store import ledger
+from pipelines.store import admission, ledger
 from pipelines.store.bundles import BundleFiles, Bundles
 from pipelines.store.failpoint import failpoint
 from pipelines.store.keys import Keys
@@ -45,22 +44,22 @@ class Releases:
 
     def promote(
         self, release: Release, signature: Mapping[str, str], *, expected_epoch: int, at: int, actor: str, probe: Mapping[str, Any],
-        verdict: Mapping[str, Any] | None = None, mail: Mailing | None = None,
+        verdict: Mapping[str, Any], mail: Mailing | None = None,
     ) -> int:  # fmt: skip
         """Let the release's bundle answer; the new epoch.
 
         `signature` is `keys.sign(canonical(release.to_dict()))`. `expected_epoch` is what `epoch()` was when the caller looked.
-        `probe` is the record of the separate process that loaded the bundle: {"ok": True, "bundle": its digest, ...}. Where
-        `verdict` (its dict) is given, it must pass and be the one the release names. Raises ShelflifeError, with nothing
-        changed, when any of this does not hold, when the use case is held, or when another champion answers than the one judged
-        against.
+        `probe` is the record of the separate process that loaded the bundle: {"ok": True, "bundle": its digest, ...}.
+        `verdict` (its dict) must pass, be the one the release names, and be about this bundle against the champion it replaces.
+        Raises ShelflifeError, with nothing changed, when any of this does not hold, when the use case is held, or when another
+        champion answers than the one judged against.
         """
-        self._check_word(release, probe, verdict)
+        admission.check_word(release, probe, verdict)
         with self.state.begin() as connection:
             failpoint("promote.begun")
             self.keys.verify(canonical(release.to_dict()), signature)
-            self._check_bundle(release)
-            self._check_turn(connection, release, expected_epoch)
+            admission.check_bundle(release, self.read(release.bundle).manifest)
+            admission.check_turn(connection, release, expected_epoch)
             failpoint("promote.checked")
             change = Change(
                 expected_epoch + 1,
@@ -97,27 +96,47 @@ class Releases:
         """
         with self.state.begin() as connection:
             failpoint("rollback.begun")
-            epoch, _ = ledger.head(connection, CHAIN)
-            _check_epoch(epoch, expected_epoch)
-            now = champion_of(connection, case)
-            if now is None or now.previous is None:
-                raise ShelflifeError(
-                    f"{named(case)} has no champion before this one to go back to; hold it, or promote another release"
-                )
-            before = reign_before(connection, case, now.previous, now.epoch)
-            if before is None or before.release is None:
-                raise ShelflifeError(f"{case}: {now.previous[:12]} was never promoted, so it cannot answer; restore a backup")
-            self.envelope(before.release, connection)
-            self.read(now.previous)
-            failpoint("rollback.checked")
-            # What retention has removed is no way back any more: better to say so now than when it is needed.
-            further = before.previous if before.previous and (self.bundles.folder / before.previous).exists() else None
-            change = Change(epoch + 1, case, "rollback", at, actor, reason, now.previous, before.release, further)
-            self._enthrone(connection, change)
-            self._mail(connection, change, mail)
+            admission.check_epoch(ledger.head(connection, CHAIN)[0], expected_epoch)
+            epoch = self._step_back(connection, "rollback", case, at, actor, reason, mail)
             failpoint("rollback.written")
         failpoint("rollback.committed")
-        return change.epoch
+        return epoch
+
+    def fall_back(self, case: str, bundle: str, *, at: int, actor: str, reason: str, mail: Mailing | None = None) -> int:
+        """Like `rollback`, and hold the use case, in one transaction and one mail; the new epoch.
+
+        Raises ShelflifeError, with nothing changed, unless this bundle answers now: of many servers that find it bad, one is first.
+        """
+        with self.state.begin() as connection:
+            now = champion_of(connection, case)
+            if now is None or now.bundle != bundle:
+                raise ShelflifeError(f"{case}: {bundle[:12]} does not answer any more; there is nothing to fall back from")
+            epoch = self._step_back(connection, "fallback", case, at, actor, reason, mail)
+            put(connection, HOLDS, {"usecase": case}, {"at": at, "actor": actor, "reason": reason})
+            failpoint("fallback.written")
+        return epoch
+
+    def _step_back(
+        self, connection: Connection, action: str, case: str, at: int, actor: str, reason: str, mail: Mailing | None
+    ) -> int:
+        now = champion_of(connection, case)
+        if now is None or now.previous is None:
+            raise ShelflifeError(
+                f"{named(case)} has no champion before this one to go back to; hold it, or promote another release"
+            )
+        before = reign_before(connection, case, now.previous, now.epoch)
+        if before is None or before.release is None:
+            raise ShelflifeError(f"{case}: {now.previous[:12]} was never promoted, so it cannot answer; restore a backup")
+        self.envelope(before.release, connection)
+        self.read(now.previous)
+        failpoint("rollback.checked")
+        # What retention has removed is no way back any more: better to say so now than when it is needed.
+        further = before.previous if before.previous and (self.bundles.folder / before.previous).exists() else None
+        epoch = ledger.head(connection, CHAIN)[0] + 1
+        change = Change(epoch, case, action, at, actor, reason, now.previous, before.release, further)
+        self._enthrone(connection, change)
+        self._mail(connection, change, mail)
+        return epoch
 
     def hold(self, case: str, *, at: int, actor: str, reason: str) -> int:
         """Block promotion (and learning) of a use case until somebody clears it; the new epoch. Rollback still works."""
@@ -219,47 +238,6 @@ class Releases:
             connection.execute(LOOKS.insert().values(**key, at=at, before=before))
         return before
 
-    def _check_word(self, release: Release, probe: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> None:
-        """The probe and the verdict must be about this very bundle, and good."""
-        named(release.usecase)
-        if probe.get("ok") is not True or probe.get("bundle") != release.bundle:
-            raise ShelflifeError(
-                f'{release.usecase}: wanted a probe record {{"ok": true, "bundle": "{release.bundle[:12]}…"}}, got {ascii(dict(probe))[:100]}; '
-                "let the bundle answer its golden requests in a separate process first"
-            )
-        if verdict is None:
-            return
-        judged = Verdict.from_dict(verdict)
-        if judged.status != "pass" or digest(dict(verdict)) != release.verdict:
-            raise ShelflifeError(
-                f"{release.usecase}: wanted the passing verdict that the release names, got one that is {judged.status}; evaluate again"
-            )
-
-    def _check_bundle(self, release: Release) -> None:
-        """The bundle is here, whole, and made for this use case."""
-        if self.read(release.bundle).manifest.usecase != release.usecase:
-            raise ShelflifeError(
-                f"{release.usecase}: bundle {release.bundle[:12]} was made for another use case; judge the right one"
-            )
-
-    def _check_turn(self, connection: Connection, release: Release, expected_epoch: int) -> None:
-        """Nobody holds the use case, the champion is the one judged against, and the release comes for the first time."""
-        case = release.usecase
-        if hold := hold_of(connection, case):
-            raise ShelflifeError(
-                f"{case} is held by {hold.actor} ({hold.reason}); clear it with shelflife rollback {case} --unhold"
-            )
-        _check_epoch(ledger.head(connection, CHAIN)[0], expected_epoch)
-        champion = champion_of(connection, case)
-        bundle = champion.bundle if champion else None
-        if bundle != release.replaces:
-            wanted, got = (release.replaces or "none")[:12], (bundle or "none")[:12]
-            raise ShelflifeError(f"{case}: the release was judged against champion {wanted}, now {got} answers; evaluate again")
-        if bundle == release.bundle:
-            raise ShelflifeError(f"{case}: bundle {release.bundle[:12]} answers already")
-        if connection.execute(sa.select(ENVELOPES.c.digest).where(ENVELOPES.c.digest == release.digest)).first():
-            raise ShelflifeError(f"{case}: release {release.digest[:12]} was promoted before; evaluate again and sign anew")
-
     def _enthrone(self, connection: Connection, change: Change) -> None:
         """Ledger line and champion, in the caller's transaction."""
         self._append(connection, change)
@@ -291,10 +269,3 @@ class Releases:
 
 def _text(value: Mapping[str, Any]) -> str:
     return canonical(dict(value)).decode()
-
-
-def _check_epoch(found: int, expected: int | None) -> None:
-    if expected is not None and found != expected:
-        raise ShelflifeError(
-            f"the epoch is {found}, not {expected}: something else was promoted meanwhile; look again and retry"
-        )

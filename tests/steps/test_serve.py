@@ -19,6 +19,7 @@ from pipelines.core.decision import answers_to_dict
 from pipelines.core.digest import canonical, digest
 from pipelines.core.event import Event
 from pipelines.core.release import Bundle, Release
+from pipelines.core.verdict import Finding, Verdict
 from pipelines.steps import serve, stream
 from pipelines.steps.workspace import Workspace
 from pipelines.store.home import Home
@@ -103,10 +104,18 @@ def promote(home, folder, weight, name="fraud"):
     bundle = home.releases.add(folder)
     record = probe(home.releases.read(bundle).files, bundle=bundle)
     champion = home.releases.champion(name)
-    release = Release(name, bundle, digest("verdict"), digest("report"), champion.bundle if champion else None, NOW)
-    signature = home.keys.sign(canonical(release.to_dict()))
-    home.releases.promote(release, signature, expected_epoch=home.releases.epoch(), at=NOW, actor="test", probe=record)
+    against = champion.bundle if champion else None
+    verdict = verdict_of(bundle, against)
+    release = Release(name, bundle, digest(verdict), digest("report"), against, NOW)
+    words = {"signature": home.keys.sign(canonical(release.to_dict())), "probe": record, "verdict": verdict}
+    home.releases.promote(release, expected_epoch=home.releases.epoch(), at=NOW, actor="test", **words)
     return bundle
+
+
+def verdict_of(bundle, against):
+    """The gate's word as evaluate writes it."""
+    facts = {"bundle": bundle, "replaces": against}
+    return Verdict("fraud", (Finding("floor", "pass", 0.5, "0.4"),), ("floor",), facts).to_dict()
 
 
 @pytest.fixture
@@ -145,7 +154,7 @@ def test_an_answer_is_made_of_the_online_features_and_traced_in_the_log(home, tm
     (known,) = json.loads(event.body["inputs"])["rows"]
     assert (known["payments_7d"], known["till_payments_7d"], known["largest_amount_30d"]) == (20, 20, 1019)
     assert event.body["seen_offset"] == 20
-    assert event.body["verdict"] == digest("verdict")
+    assert event.body["verdict"] == digest(verdict_of(name, None))
     release, _ = home.releases.envelope(event.body["release"])
     assert release.bundle == name
 

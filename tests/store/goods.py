@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 from pipelines.core.clock import DAY, instant
 from pipelines.core.digest import canonical, digest
 from pipelines.core.event import Event
 from pipelines.core.release import FILES, Bundle, Release
+from pipelines.core.verdict import Finding, Verdict
 from pipelines.store.failpoint import VARIABLE
 
 NOW = instant("2025-05-26")
@@ -29,7 +31,13 @@ def release(home, name: str, case: str = "fraud", at: int = NOW, replaces: objec
     """A release of that bundle, judged against the champion of now."""
     champion = home.releases.champion(case)
     against = (champion.bundle if champion else None) if replaces == "champion" else replaces
-    return Release(case, name, digest(b"verdict"), digest(b"report"), against, at)
+    return Release(case, name, digest(verdict(name, against)), digest(b"report"), against, at)
+
+
+def verdict(name: str, against: str | None, status: str = "pass") -> dict:
+    """The gate's word on that bundle against that champion, as evaluate writes it."""
+    facts = {"bundle": name, "replaces": against}
+    return Verdict("fraud", (Finding("floor", status, 0.5, "0.4"),), ("floor",), facts).to_dict()
 
 
 def sign(home, envelope: Release) -> dict[str, str]:
@@ -43,6 +51,7 @@ def promote(home, envelope: Release, **changes) -> int:
         "at": envelope.at,
         "actor": "ops",
         "probe": {"ok": True, "bundle": envelope.bundle},
+        "verdict": verdict(envelope.bundle, envelope.replaces),
     }
     signature = changes.pop("signature", None) or sign(home, envelope)
     return home.releases.promote(envelope, signature, **{**words, **changes})
@@ -73,5 +82,11 @@ def killed_at(failpoint: str, act, mode: str = "kill") -> int:
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 KILLED = -signal.SIGKILL
-__all__ = ["DAY", "KILLED", "NOW", "bundle", "killed_at", "promote", "release", "ship", "sign", "view"]
+__all__ = ["DAY", "KILLED", "NOW", "bundle", "free_port", "killed_at", "promote", "release", "ship", "sign", "verdict", "view"]

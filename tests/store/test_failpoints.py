@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiosmtpd.controller
 import pytest
-from goods import DAY, KILLED, NOW, bundle, killed_at, promote, release, ship, view
+from goods import DAY, KILLED, NOW, bundle, free_port, killed_at, promote, release, ship, view
 
 import pipelines.store
 from pipelines.core.errors import ShelflifeError
@@ -77,6 +77,9 @@ ACTS = {
     "hold.written": lambda home, tmp: home.releases.hold("fraud", at=NOW, actor="ops", reason="x"),
     "promote.begun": _promote,
     "rollback.begun": lambda home, tmp: home.releases.rollback("fraud", at=NOW, actor="ops", reason="x", expected_epoch=2),
+    "fallback.written": lambda home, tmp: home.releases.fall_back(
+        "fraud", home.releases.history("fraud")[1].bundle, at=NOW, actor="serve", reason="x"
+    ),
     "folder.before_rename": lambda home, tmp: home.releases.add(bundle(tmp / "new", 9)),
     "discard.renamed": _old_bundle,
     "prune.bundle": _old_bundle,
@@ -166,8 +169,7 @@ def test_a_kill_while_sending_sends_each_mail_at_least_once(busy, name, sent):
             taken.append(envelope.content)
             return "250 OK"
 
-    controller = aiosmtpd.controller.Controller(Server(), hostname="127.0.0.1", port=0)
-    controller.port = _free_port()
+    controller = aiosmtpd.controller.Controller(Server(), hostname="127.0.0.1", port=free_port())
     controller.start()
     mail = Mail("shelf@example.org", ("ops@example.org",), "127.0.0.1", controller.port)
     try:
@@ -178,14 +180,6 @@ def test_a_kill_while_sending_sends_each_mail_at_least_once(busy, name, sent):
     finally:
         controller.stop()
     assert len(taken) == (3 if name == "outbox.sent" else 2)
-
-
-def _free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_every_failpoint_in_the_product_is_swept():

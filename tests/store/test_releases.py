@@ -6,14 +6,13 @@ import sys
 
 import pytest
 import sqlalchemy as sa
-from goods import DAY, KILLED, NOW, bundle, killed_at, promote, release, ship, sign
+from goods import DAY, KILLED, NOW, bundle, killed_at, promote, release, ship, sign, verdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.core.digest import digest
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Release
-from pipelines.core.verdict import Finding, Verdict
 from pipelines.store import ledger
 from pipelines.store.releases import Mailing
 from pipelines.store.state import CHAMPIONS, put
@@ -220,8 +219,11 @@ def test_refusals_of_a_promotion_change_nothing(home, tmp_path):
         "wanted a probe record .* got": (good, {"probe": {"ok": "true", "bundle": new}}),
         "wanted a probe record .* got .*": (good, {"probe": {"ok": True, "bundle": first}}),
         "lower-case letters and digits": (release(home, new, case="../x", replaces=None), {}),
-        "wanted the passing verdict": (good, {"verdict": _verdict("fail")}),
-        "wanted the passing verdict that": (good, {"verdict": _verdict("pass")}),
+        "wanted the passing verdict": (good, {"verdict": verdict(new, first, "fail")}),
+        "wanted the passing verdict that": (good, {"verdict": verdict(new, None)}),
+        "got one that is fail": judged(new, first, verdict(new, first, "fail")),
+        "about another bundle": judged(new, first, verdict(first, first)),
+        "or another champion": judged(new, first, verdict(new, demand)),
     }
     for says, (envelope, changes) in refused.items():
         with pytest.raises(ShelflifeError, match=says):
@@ -229,14 +231,9 @@ def test_refusals_of_a_promotion_change_nothing(home, tmp_path):
         assert signature_of(home) == before, says
 
 
-def _verdict(status):
-    return Verdict("fraud", (Finding("floor", status, 0.5, "0.4"),), ("floor",)).to_dict()
-
-
-def test_a_verdict_that_passes_and_is_named_by_the_release_lets_it_through(home, added):
-    verdict = _verdict("pass")
-    envelope = Release("fraud", added, digest(verdict), digest(b"report"), None, NOW)
-    assert promote(home, envelope, verdict=verdict) == 1
+def judged(name, against, word):
+    """A release that names this verdict, and the verdict."""
+    return Release("fraud", name, digest(word), digest(b"report"), against, NOW), {"verdict": word}
 
 
 def test_a_release_signed_with_a_key_revoked_since_is_refused(home, added):
