@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -17,6 +18,7 @@ from pipelines.core.digest import canonical, digest
 from pipelines.core.event import Event
 from pipelines.core.release import Bundle, Release
 from pipelines.core.verdict import Finding, Verdict
+from pipelines.features.candidates import Index
 from pipelines.features.encoding import Encoder
 from pipelines.models.calibration import Calibration
 from pipelines.serving import golden
@@ -74,7 +76,6 @@ def bundle(made: Home, conduct: Conduct) -> str:
     files = {
         "features.json": canonical(case.features.to_dict()), "contract.json": canonical(case.asks.to_dict()),
         "answers.json": canonical(answers_to_dict(case.answers)), "calibration.json": Calibration("as_is").to_json(),
-        "reference.parquet": b"none",
     }  # fmt: skip
     dice = Random(7)
     wide = [replace(payment(n, dice.randrange(TRIGGER, 60_000)), ts=NOW) for n in range(300)]
@@ -84,8 +85,12 @@ def bundle(made: Home, conduct: Conduct) -> str:
     files |= {"encoder.json": encoder.to_json(), "model.onnx": model(len(encoder.columns), Conduct(conduct.weight))}
     good = open_scorer(files)
     files["golden.json"] = golden.write(columns, good.score(columns), good.score(many))
+    files["reference.parquet"] = _parquet({**many, "score_0": good.score(many)})
+    files["index.npz"] = _index()
     files["model.onnx"] = model(len(encoder.columns), conduct)
-    manifest = Bundle(CASE, {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}, {"model": str(conduct)})
+    manifest = Bundle(
+        CASE, {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}, {"model": str(conduct), "as_of": NOW}
+    )
     with TemporaryDirectory() as folder:
         for name, data in (files | {"manifest.json": canonical(manifest.to_dict())}).items():
             (Path(folder) / name).write_bytes(data)
@@ -95,6 +100,22 @@ def bundle(made: Home, conduct: Conduct) -> str:
 def _columns(online: Path | None, files: dict[str, bytes], rows: list[Event]) -> dict[str, np.ndarray]:
     found = serve._reader(online, files).read(rows)[0]  # noqa: SLF001  # the very reader that serves
     return {name: found[name] for name in model_columns(WORKSPACE.case(CASE))}
+
+
+def _parquet(columns: dict[str, np.ndarray]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    table = pa.table({name: pa.array(values.tolist()) for name, values in columns.items()})
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def _index() -> bytes:
+    """A ranking's index: no model here asks it, but a bundle of every format is what is damaged."""
+    items, trails = ["i1", "i2", "i3", "i2"], [[], ["i1"], ["i1", "i2"], ["i1"]]
+    return Index.fit(items, trails, until=NOW - DAY, answers=WORKSPACE.case("recommend").answers).to_npz()
 
 
 def model(columns: int, conduct: Conduct) -> bytes:

@@ -188,9 +188,9 @@ class Releases:
         row = connection.execute(sa.select(ENVELOPES).where(ENVELOPES.c.digest == release)).first()
         if row is None:
             raise ShelflifeError(f"there is no release {ascii(release)[:70]}; shelflife why lists those there were")
-        body, signature = json.loads(row.body), json.loads(row.signature)
-        self.keys.verify(canonical(body), signature)
-        found = Release(**{name: value for name, value in body.items() if name != "format"})
+        signature = _signature(row.signature)
+        self.keys.verify(row.body.encode(), signature)  # the very bytes that were signed, before anybody parses them
+        found = Release(**{name: value for name, value in json.loads(row.body).items() if name != "format"})
         if found.digest != release:
             raise ShelflifeError(
                 f"release {release[:12]} was changed in the database; restore a backup and find out who wrote to it"
@@ -269,3 +269,13 @@ class Releases:
 
 def _text(value: Mapping[str, Any]) -> str:
     return canonical(dict(value)).decode()
+
+
+def _signature(text: str) -> dict[str, str]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ShelflifeError("the release's signature cannot be read; restore a backup and find out who wrote to the database")
+    return found
