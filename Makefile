@@ -16,7 +16,7 @@ export DO_NOT_TRACK := 1
 export UV_SYSTEM_CERTS ?= true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup demo test test-slow lint results bench bench-features bench-decisions clean
+.PHONY: help setup demo test test-slow test-fire lint results bench bench-features bench-decisions clean
 
 help: ## what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ test: setup ## the tests, in under 15 minutes on two cores
 
 test-slow: setup ## the slow suites: a real scheduler, kills, PostgreSQL, the demo
 	$(RUN)python -m pytest -m slow
+
+test-fire: setup ## the drills on releases at full size, into docs/reliability.md
+	$(RUN)python -m benchmarks.fire
 
 lint: setup ## style, types, import rules
 	$(RUN)ruff check .

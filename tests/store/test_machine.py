@@ -40,7 +40,7 @@ def test_the_invariants_of_releases_hold_in_any_order(empty_home, post, taken):
 
 @pytest.mark.slow
 def test_the_invariants_of_releases_hold_in_any_order_for_long(empty_home, post, taken):
-    run(empty_home, post, taken, 200, 30)
+    run(empty_home, post, taken, 60, 25)
 
 
 def found_within(empty_home, post, taken):
