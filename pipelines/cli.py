@@ -57,10 +57,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         print(
-            f"shelflife {verb}: {error.strerror or error}: {error.filename or 'see --help'}; nothing was half-written, run it again",
+            f"shelflife {verb}: {error.strerror or error}: {error.filename or 'see --help'}; mend that and run it again: nothing was half-written",
             file=sys.stderr,
         )
         return 1
+    except Exception as error:
+        if not _is_database(error):
+            raise
+        print(f"shelflife {verb}: {_database(error)}", file=sys.stderr)
+        return 1
+
+
+def _is_database(error: Exception) -> bool:
+    """Whether a database itself is away or unwell; what else a library raises is a defect of ours, and shows its traceback."""
+    kinds = {"OperationalError", "DatabaseError", "InterfaceError"}
+    return type(error).__module__.partition(".")[0] in ("sqlite3", "sqlalchemy", "psycopg2") and type(error).__name__ in kinds
+
+
+def _database(error: Exception) -> str:
+    """What a database says, without the statement; none of them names a password."""
+    said = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    todo = {
+        "full": "free some space",
+        "not a database": "restore a backup (shelflife restore)",
+        "malformed": "restore a backup (shelflife restore)",
+        "readonly": "let this user write to the home",
+        "locked": "wait until the other command has ended",
+    }
+    advice = next((what for word, what in todo.items() if word in said), "bring it back")
+    return f"the database is away or unwell ({said}); {advice}, then run this again: nothing was half-written"
 
 
 def _run(verb: str | None, args: argparse.Namespace) -> int:

@@ -1,6 +1,9 @@
 """Bad input is one clear sentence with what to do, a non-zero status, and nothing half-written."""
 
 import os
+import resource
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -89,3 +92,150 @@ def test_params_that_are_no_yaml_name_the_line(tmp_path, monkeypatch, capsys):
     status, text = said(capsys, "why", "fraud")
     assert status == 2
     assert "line" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("min_rows: soon", "fraud.gate.min_rows: wanted int, got 'soon'"),
+        ("min_rows: true", "fraud.gate.min_rows: wanted int, got True"),
+        ("min_rows:", "fraud.gate.min_rows: wanted int, got None"),
+    ],
+)
+def test_a_parameter_of_the_wrong_type_is_named_with_what_was_wanted(tmp_path, monkeypatch, capsys, line, sentence):
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "params.yaml").write_text((HERE / "params.yaml").read_text().replace("min_rows: 1000", line))
+    monkeypatch.chdir(tmp_path)
+    status, text = said(capsys, "why", "fraud")
+    assert (status, len(text.splitlines())) == (2, 1)
+    assert sentence in text
+
+
+# The state, the log and the disk
+
+
+@pytest.fixture
+def made(home):
+    """A home with a key, as set-up leaves it."""
+    from pipelines.store.home import Home
+
+    opened = Home.open(home, create=True)
+    opened.keys.make()
+    opened.close()
+    return home
+
+
+@pytest.mark.parametrize(
+    ("name", "verb"), [("state.db", ["why", "fraud"]), ("log.db", ["monitor"]), ("state.db", ["rollback", "fraud"])]
+)
+def test_a_database_that_is_none_is_one_sentence_that_names_the_way_out(made, capsys, name, verb):
+    for path in made.glob(f"{name}*"):
+        path.unlink()
+    (made / name).write_bytes(b"no database at all" * 500)
+    status, text = said(capsys, *verb)
+    assert (status, len(text.splitlines())) == (1, 1), text
+    assert "not a database" in text
+    assert "shelflife restore" in text
+
+
+def test_a_postgresql_that_is_down_is_one_sentence_without_the_password(made, capsys, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("SHELFLIFE_STATE", f"postgresql+psycopg2://shop:s3cr3t@127.0.0.1:{port}/shop")
+    status, text = said(capsys, "why", "fraud")
+    assert (status, len(text.splitlines())) == (1, 1), text
+    assert "bring it back" in text
+    assert "s3cr3t" not in text
+
+
+def payments(folder, many):
+    """A CSV file of payments."""
+    folder.mkdir()
+    lines = ["id,ts,payment_id,card,customer,terminal,amount_cents,country"]
+    lines += [f"e{n},2025-05-01T00:00:00Z,p{n},c{n % 99},k{n % 99},t1,{100 + n},DE" for n in range(many)]
+    (folder / "payments.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def ingest(home, folder, most=None):
+    """Read them in a process that may write files of so many bytes at most."""
+    words = [sys.executable, "-m", "pipelines", "ingest", "--source", "payment", "--folder", str(folder)]
+    limit = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))) if most else None
+    env = {**os.environ, "SHELFLIFE_HOME": str(home)}
+    return subprocess.run(words, cwd=HERE, env=env, capture_output=True, text=True, check=False, preexec_fn=limit)
+
+
+def events_of(home):
+    from pipelines.store.home import Home
+
+    opened = Home.open(home)
+    try:
+        return opened.log.verify(), opened.landing.verify()
+    finally:
+        opened.close()
+
+
+@pytest.mark.parametrize("most", [200_000, 1_000_000])
+def test_a_file_that_cannot_grow_loses_nothing_and_running_again_succeeds(made, tmp_path, most):
+    folder = payments(tmp_path / "own", 20_000)
+    done = ingest(made, folder, most)
+    assert done.returncode == 1, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "nothing was half-written" in done.stderr
+    assert events_of(made)[0] in (0, 20_000)
+    assert ingest(made, folder).returncode == 0
+    assert events_of(made)[0] == 20_000
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0,
+    reason="wants the right to mount a small disk",
+)
+def test_a_full_disk_is_one_sentence_and_a_larger_one_goes_on_where_it_stood(tmp_path):
+    folder = payments(tmp_path / "own", 20_000)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    run = f"SHELFLIFE_HOME={disk}/home {sys.executable} -m pipelines"
+    read = f"{run} ingest --source payment --folder {folder}"
+    script = f"""
+mount -t tmpfs -o size=2m none {disk}
+{read}; echo "status $?"
+{run} why fraud > /dev/null; echo "status $?"
+mount -o remount,size=200m {disk}
+{read}; echo "status $?"
+ls -A {disk}/home/landing | grep -c tmp-
+"""
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], cwd=HERE, capture_output=True, text=True, check=False)
+    told = [line for line in done.stdout.splitlines() if line.startswith("status")]
+    assert told == ["status 1", "status 0", "status 0"], (done.stdout, done.stderr)
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "20,000 events" in done.stdout or "20,000" in done.stdout
+    assert done.stdout.splitlines()[-1] == "0"
+
+
+# A release that is not what was judged
+
+
+def test_a_corrupt_and_an_unsigned_release_are_one_sentence_each(made, tmp_path, capsys):
+    sys.path.insert(0, str(HERE / "tests" / "store"))
+    from goods import ship
+
+    from pipelines.store.home import Home
+
+    opened = Home.open(made)
+    first, _ = (ship(opened, tmp_path, n) for n in range(2))
+    path = made / "releases" / first / "model.onnx"
+    whole = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(b"x" + whole[1:])
+    status, text = said(capsys, "rollback", "fraud")
+    assert (status, len(text.splitlines())) == (2, 1)
+    assert "model.onnx is not the file that was judged" in text
+    path.write_bytes(whole)
+    opened.keys.revoke(opened.keys.current())
+    status, text = said(capsys, "why", "fraud")
+    assert (status, len(text.splitlines())) == (2, 1)
+    assert "revoked key" in text
+    assert opened.releases.epoch() == 2
+    opened.close()

@@ -39,6 +39,7 @@ FLAWS = [
     "forged",
     "revoked",
     "spoiled",
+    "other use case",
 ]
 MONTH = timedelta(days=30)
 
