@@ -210,50 +210,12 @@ def test_however_it_is_ended_it_leaves_no_process_behind(throwaway, number):
 
 
 @pytest.mark.slow
-def test_postgresql_by_one_setting(throwaway, tmp_path):
-    program = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))), None)
-    if not program:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    with postgres(program.parent, tmp_path) as url:
-        settings = replace(settings_for(throwaway, active=("learn",)), database=url)
-        with airflow.started(settings):
-            api = settings.api()
-            run = api.trigger("learn", key="sentiment@2025-05-19T00:00:00Z")
-            assert api.wait("learn", run, 240) == "success"
-        assert [p["case"] for p in throwaway.promoted()] == ["sentiment"]
-        assert not (settings.folder / "airflow.db").exists()
-        assert gone(settings)
-
-
-class postgres:
-    """A PostgreSQL of our own on loopback, for as long as the block lasts."""
-
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self.programs, self.data, self.port = programs, folder / "pg", free_port()
-        self.user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
-
-    def __enter__(self) -> str:
-        self.data.mkdir()
-        if self.user:
-            for folder in (self.data, *self.data.parents):
-                if folder == Path("/tmp"):
-                    break
-                folder.chmod(0o755)
-            shutil.chown(self.data, "postgres")
-        self._run("initdb", "-D", str(self.data), "-A", "trust", "-U", "airflow")
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-        self._run("pg_ctl", "-D", str(self.data), "-w", "-l", str(self.data / "log"), "-o", options, "start")
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "airflow", "airflow")
-        return f"postgresql+psycopg2://airflow@127.0.0.1:{self.port}/airflow"
-
-    def __exit__(self, *_: object) -> None:
-        self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "stop")
-
-    def _run(self, program: str, *words: str) -> None:
-        subprocess.run(
-            [*self.user, str(self.programs / program), *words],
-            check=True,
-            cwd="/",
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+def test_postgresql_by_one_setting(throwaway, postgresql):
+    settings = replace(settings_for(throwaway, active=("learn",)), database=postgresql)
+    with airflow.started(settings):
+        api = settings.api()
+        run = api.trigger("learn", key="sentiment@2025-05-19T00:00:00Z")
+        assert api.wait("learn", run, 240) == "success"
+    assert [p["case"] for p in throwaway.promoted()] == ["sentiment"]
+    assert not (settings.folder / "airflow.db").exists()
+    assert gone(settings)
