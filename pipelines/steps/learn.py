@@ -85,6 +85,7 @@ def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.here()
+    reproduce.heal(workspace.root)
     if args.action == "stage":
         return stage(workspace.root, Key.parse(args.case).case, args.stage)
     runs = Runs(workspace.root, home_folder(workspace))

@@ -6,12 +6,16 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.core.errors import ShelflifeError
 from pipelines.steps.processes import die_with_parent, end, end_leftovers, locked, start, tagged
+
+MOMENT = 0.5
+"""Seconds in which a living dvc has long written its table of locks."""
 
 TAG = "SHELFLIFE_WORKTREE"
 """The environment variable by which the processes of a stage are found again if their supervisor was killed."""
@@ -39,10 +43,11 @@ def repro(tree: Path, stage: str, case: str, home: Path) -> int:
 def heal(root: Path, *, alone: bool = False) -> bool:
     """Remove DVC's table of path locks if a kill left it half-written, after which every dvc command would fail.
 
-    `alone`: no other dvc can be at work here, so whatever it says is stale. Returns whether something was removed.
+    `alone`: no other dvc can be at work here, so whatever it says is stale. Else only what is broken goes, and is still broken
+    after a moment: a dvc at work empties the table and fills it again. Returns whether something was removed.
     """
     path = root / ".dvc" / "tmp" / "rwlock"
-    if not path.is_file() or not (alone or _broken(path)):
+    if not path.is_file() or not (alone or (_broken(path) and _broken(path, after=MOMENT))):
         return False
     path.unlink(missing_ok=True)
     return True
@@ -59,11 +64,14 @@ def own_code(tree: Path) -> None:
         )
 
 
-def _broken(path: Path) -> bool:
+def _broken(path: Path, after: float = 0.0) -> bool:
+    time.sleep(after)
     try:
         return not isinstance(json.loads(path.read_text()), dict)
     except ValueError:
         return True
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
