@@ -144,6 +144,16 @@ def test_a_use_case_on_hold_does_not_learn(throwaway):
     assert home.runs.holder("fraud", home.clock()()) is None
 
 
+def test_a_hold_on_releases_blocks_learning_too_until_it_is_cleared(throwaway):
+    home = throwaway.opened_home()
+    home.releases.hold("fraud", at=home.clock()(), actor="serve", reason="bad live")
+    held = open_run(throwaway)
+    assert (held["status"], held["exit"]) == ("held", learn.SKIP)
+    assert "shelflife rollback fraud --unhold" in held["text"]
+    home.releases.unhold("fraud", at=home.clock()(), actor="ann")
+    assert open_run(throwaway)["status"] == "open"
+
+
 def test_a_run_that_vanished_does_not_block_its_use_case_for_ever(throwaway):
     home = throwaway.opened_home()
     open_run(throwaway)
