@@ -53,7 +53,7 @@ class Champions:
         self._vigils: dict[str, Vigil] = {}
         self._before: dict[str, Pair] = {}
         self._condemned: dict[str, tuple[Champion, str]] = {}
-        self._told_at = 0.0
+        self._told_at = -RETRY
         self._serving: dict[str, Pair] = {}
         self._warm: dict[str, Loaded] = {}
         self._seen: int | None = None
@@ -125,7 +125,7 @@ class Champions:
 
     def _fall(self, champion: Champion, why: str) -> None:
         self._condemned[champion.case] = (champion, why)
-        self._told_at = 0.0
+        self._told_at = -RETRY
         pair = self._before.get(champion.case)
         if pair and pair[0].bundle == champion.previous:
             self._answer_by(*pair)
@@ -156,7 +156,8 @@ class Champions:
     def _run(self) -> None:
         while not self._stop.wait(POLL):
             self.look()
-            self.watch()
+            with contextlib.suppress(Exception):  # a watch that cannot look takes no answer along, nor the next look
+                self.watch()
 
     def _take_over(self, champions: Mapping[str, Champion]) -> None:
         self._missing = frozenset(self._serving) - frozenset(champions)
