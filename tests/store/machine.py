@@ -235,6 +235,13 @@ class Machine(RuleBasedStateMachine):
         if self.epoch > before:
             assert self.attempt(lambda: self.home.releases.fall_back("fraud", bad, **words)) == "refused"
 
+    @rule()
+    def ship_and_fall_back(self):
+        self.free()
+        self.ship_well()
+        self.ship_well()
+        self.fall_back(None)
+
     def step_back(self, act, crash):
         before = self.stack[-2] if len(self.stack) > 1 else None
         possible = before is not None and before.bundle not in self.spoiled and before.key not in self.revoked
