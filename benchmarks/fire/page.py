@@ -42,7 +42,12 @@ def keep(drill: str, rows: Sequence[Row]) -> None:
     """Put what a drill has shown in place of what it showed before, in the figures and on the page."""
     figures = read() | {drill: [asdict(row) for row in rows]}
     FIGURES.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
-    text = PAGE.read_text()
+    write()
+
+
+def write() -> None:
+    """The page's table anew, out of the figures that there are."""
+    figures, text = read(), PAGE.read_text()
     before, after = text.partition(BEGIN)[0], text.partition(END)[2]
     PAGE.write_text(before + BEGIN + table(figures) + END + after)
 
