@@ -25,7 +25,7 @@ setup: .venv/.ready ## install everything into .venv, from uv.lock
 
 .venv/.ready: pyproject.toml uv.lock
 	@command -v uv >/dev/null 2>&1 || test -x .uv/bin/uv || { echo "installing uv into .uv"; $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet uv; }
-	$$(command -v uv || echo .uv/bin/uv) sync --locked --all-extras --python 3.11
+	$$(command -v uv || echo .uv/bin/uv) sync --locked --all-extras --no-extra spark --python 3.11
 	@touch $@
 
 demo: setup ## the whole story on this machine; stays up until Ctrl-C (EXIT=1: ends by itself)

@@ -35,17 +35,19 @@ def rows(
     seen: Mapping[str, int] | None = None,
     keep: Any = None,
     threads: int = 1,
+    engine: str = "duckdb",
 ) -> pa.Table:
     """One row per ask (per ask and candidate, for a ranking): ask, ts, [candidate], carried fields, features, label, [wanted].
 
     `asks` is a span `[from, to)` of microseconds or the ids of the asks; `keep`, given the table of asks, may thin them out (a
     mask of bool). Labels are from events that had arrived by `as_of`; an ask whose label is null has NaN. A ranking needs an
     `index`, or several fitted at rising moments: each ask is expanded by the newest one that was fitted before it. `seen` maps
-    asks to the offset of the log that their features had seen, and then decides what is visible.
+    asks to the offset of the log that their features had seen, and then decides what is visible. `engine` says who computes,
+    "duckdb" or "spark": the answer is the same.
     """
     needed = fields_needed(case.features.counted, case.label)
     needed.setdefault(case.asks.kind, set()).update(f.name for f in case.asks.fields)
-    with Database(tables, needed, as_of=as_of, by_offset=seen is not None, threads=threads) as database:
+    with opened(engine, tables, needed, as_of=as_of, by_offset=seen is not None, threads=threads) as database:
         asked = _chosen(database.first_versions(case.asks.kind), asks, keep)
         labels = database.label(case.label, case.asks.kind, _probes(asked, set(case.label.keys), None))
         asked = asked if seen is None else _with_seen(asked, seen)
@@ -53,6 +55,17 @@ def rows(
             return _ranking_rows(case, case.answers, database, asked, labels, index)
         columns = features_of(case.features, database, case.asks.kind, asked)
     return _table(case, asked, columns, {"label": _label(case, labels)})
+
+
+def opened(engine: str, tables: Tables, fields: Mapping[str, Any], *, as_of: int, by_offset: bool, threads: int) -> Any:
+    """The events in the engine of that name. Raises ShelflifeError for one that there is not."""
+    if engine == "spark":
+        from pipelines.features.spark import SparkDatabase
+
+        return SparkDatabase(tables, fields, as_of=as_of, by_offset=by_offset, threads=threads)
+    if engine != "duckdb":
+        raise ShelflifeError(f"wanted the engine duckdb or spark, got {engine!a}; set shop.engine in params.yaml")
+    return Database(tables, fields, as_of=as_of, by_offset=by_offset, threads=threads)
 
 
 def features_of(features: FeatureSet, database: Database, kind: str, asked: pa.Table) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from pipelines.core.errors import ShelflifeError
 
 @dataclass(frozen=True)
 class Dialect:
-    """`wide`: the widest exact integer. `kept`: how a shared subquery is worked out once. `asof`: whether there is an ASOF JOIN.
+    """`wide`: the widest exact integer. `kept`: how a shared subquery is worked out once. `ordinal`: a row's
+    place in its table. `asof`: whether there is an ASOF JOIN.
     `escape`: what stands before a backslash in a text."""
 
     name: str
     wide: str
     kept: str
+    ordinal: str
     asof: bool
     escape: str
 
@@ -34,9 +36,9 @@ class Dialect:
         )
 
 
-DUCKDB = Dialect("duckdb", wide="HUGEINT", kept="AS MATERIALIZED", asof=True, escape="")
-SPARK = Dialect("spark", wide="DECIMAL(38, 0)", kept="AS", asof=False, escape="\\")
-SQLITE = Dialect("sqlite", wide="INTEGER", kept="AS MATERIALIZED", asof=False, escape="")
+DUCKDB = Dialect("duckdb", wide="HUGEINT", kept="AS MATERIALIZED", ordinal="rowid", asof=True, escape="")
+SPARK = Dialect("spark", wide="DECIMAL(38, 0)", kept="AS", ordinal="place", asof=False, escape="\\")
+SQLITE = Dialect("sqlite", wide="INTEGER", kept="AS MATERIALIZED", ordinal="rowid", asof=False, escape="")
 
 
 def quote(name: str) -> str:

@@ -44,7 +44,7 @@ class BatchReader:
                 made = batch.features_of(case.features, database, case.asks.kind, asked)
             else:
                 made = batch.expanded_features(case.features, database, case.asks.kind, asked, pairs)
-            offset = max((_last_offset(table) for table in database.raw.values()), default=0)
+            offset = database.last_offset()
         columns = {name: batch.plain(values) for name, values in made.items()}
         return columns | (pairs or {}), offset
 
@@ -83,9 +83,3 @@ def expand_events(asks: Sequence[Event], answers: Any, index: Any) -> dict[str, 
 
 def _numbers(values: Sequence[Any]) -> np.ndarray:
     return np.array([np.nan if value is None else float(value) for value in values], dtype=np.float64)
-
-
-def _last_offset(table: pa.Table) -> int:
-    import pyarrow.compute as pc
-
-    return int(pc.max(table["offset"]).as_py() or 0)

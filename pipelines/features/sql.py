@@ -1,9 +1,10 @@
-"""SQL text from the definitions: what the batch engine runs, and what a person can read, run and compare by hand.
+"""SQL text from the definitions: what the batch engines run, and what a person can read, run and compare by hand.
 
-Two plans, by what is accumulated (core/aggregation.py). *Steps*: counts and sums of integers are running sums of a step up where
-an event enters the window and a step down where it leaves it; a moment looks its value up. *Pairs*: everything else joins each
-moment with the events that are inside, or, where there are far more moments than events, joins the moments at which anything
-changes and looks those up. Both are exact for any lateness and for corrections: an event's interval of moments says all.
+An event is inside a window at the moments `[enter, leave)`. Two plans follow, by what is accumulated (core/aggregation.py).
+*Pairs*: each ask is joined with the events that are inside then; an event waits in a bucket of time as long as its window, so
+an ask looks into two buckets only, and where events are dense their tile stands for them as soon as it is complete.
+*Steps*: counts and sums of integers are running sums of a step up at `enter` and a step down at `leave`, which a moment looks up:
+for asks that would see very many events. Both are exact for any lateness and for corrections.
 """
 # ruff: noqa: S608  the text is made of quoted names and literals, and runs on a connection that reaches nothing else
 
@@ -22,6 +23,7 @@ INTEGERS = ("BIGINT", "BOOLEAN")
 
 WANTED = {"integer": INTEGERS, "number": (*INTEGERS, "DOUBLE"), "value": (*INTEGERS, "DOUBLE", "VARCHAR")}
 EXTREMES = {"lo": "min", "oldest": "min", "hi": "max", "newest": "max"}
+ORDERED = {"first": "min", "last": "max"}
 SIGNS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
 Types = Mapping[str, str]
@@ -40,14 +42,15 @@ def matches(where: Filter, dialect: Dialect = DUCKDB, prefix: str = "") -> str:
     return "(" + " OR ".join(f"{name} IS NOT DISTINCT FROM {value}" for value in values) + ")"
 
 
-def versions(kind: str, fields: Sequence[str], axis: str) -> str:
+def versions(kind: str, fields: Sequence[str], axis: str, dialect: Dialect = DUCKDB) -> str:
     """What `past <kind>` is made of: each version of each event with the span `[since, until)` of the axis (arrived, or offset) in
     which it was the newest that was known. The same content under the same id again is a duplicate and counts once."""
     content = ", ".join(["id", "ts", *map(quote, fields)])
     order = 'arrived, "offset" NULLS LAST, ordinal'
     return f"""SELECT * FROM (
 SELECT {content}, {quote(axis)} AS since, coalesce(lead({quote(axis)}) OVER (PARTITION BY id ORDER BY {order}), {FOREVER}) AS until
-FROM (SELECT *, row_number() OVER (PARTITION BY {content} ORDER BY {order}) AS again FROM {quote("raw " + kind)}) v WHERE again = 1
+FROM (SELECT *, row_number() OVER (PARTITION BY {content} ORDER BY {order}) AS again
+FROM (SELECT *, {dialect.ordinal} AS ordinal FROM {quote("raw " + kind)}) u) v WHERE again = 1
 ) w WHERE since < until"""
 
 
@@ -57,99 +60,184 @@ def unique_versions(kind: str, fields: Sequence[str], axis: str) -> str:
     return f"SELECT {content}, {quote(axis)} AS since, {FOREVER} AS until FROM {quote('raw ' + kind)}"
 
 
-def entries(window: Window, parts: Sequence[Part], types: Types, dialect: Dialect, *, known: bool) -> str:
-    """The window's events, each with the moments `[enter, leave)` at which it lies inside. `known`: and is known by then."""
-    enters = f"ts + {window.lag + 1}"
-    leaves = str(FOREVER) if window.ever else f"ts - ts % {window.grain} + {window.grain + window.lag + window.length}"
+def entries(
+    window: Window, parts: Sequence[Part], types: Types, dialect: Dialect, *, known: bool = True, named: bool = True
+) -> str:
+    """The window's events, each with the moments `[enter, leave)` at which it lies inside. `known`: and is known by then.
+    `named`: with its id, for what must be told apart or put in order."""
+    enters, leaves = (
+        f"ts + {window.lag + 1}",
+        str(FOREVER) if window.ever else f"{_tile(window)} + {window.lag + window.length}",
+    )
     if known:
         enters, leaves = f"greatest(since, {enters})", f"least(until, {leaves})"
-    return f"""{_owned(window.of, window.by, window.where, parts, types, dialect, f", {enters} AS enter, {leaves} AS leave")}
+    more = f", {enters} AS enter, {leaves} AS leave, {_bucket(window, 'ts')} AS bucket"
+    return f"""{_owned(window.of, window.by, window.where, parts, types, dialect, more, named=named)}
 AND {enters} < {leaves}"""
 
 
+def tiled(window: Window, parts: Sequence[Part], types: Types, dialect: Dialect, *, lateness: int) -> str:
+    """The same in fewer rows: an event stands for itself until its tile is complete, `lateness` (the most that any event took to
+    arrive) after the tile's end, and from then on the tile stands for its events. Every id occurs once."""
+    keys, ordered = _keys(window), [n for n, part in enumerate(parts) if part.op in ORDERED]
+    values = ", ".join(f"e.p{n}" for n in range(len(parts)))
+    order = "".join(f", (e.ts, e.id) AS o{n}" for n in ordered)
+    merged = ", ".join(f"{_accumulated(part, f'e.p{n}')} AS p{n}" for n, part in enumerate(parts))
+    first = "".join(f", {_accumulated(parts[n], '(e.ts, e.id)', f'e.p{n}')} AS o{n}" for n in ordered)
+    complete = f"e.tile + {window.lag + lateness}"
+    return f"""WITH every AS (SELECT *, {_tile(window)} AS tile FROM ({entries(window, parts, types, dialect)}) i)
+SELECT {keys}, e.enter, least(e.leave, {complete}) AS leave, e.bucket, {values}{order} FROM every e
+UNION ALL SELECT {keys}, min({complete}), min(e.leave), {_bucket(window, f"e.tile - {window.grain}")}, {merged}{first}
+FROM every e GROUP BY {keys}, e.tile"""
+
+
 def _owned(
-    kind: str, by: Sequence[str], where: Filter, parts: Sequence[Part], types: Types, dialect: Dialect, more: str = ""
+    kind: str,
+    by: Sequence[str],
+    where: Filter,
+    parts: Sequence[Part],
+    types: Types,
+    dialect: Dialect,
+    more: str,
+    *,
+    named: bool,
 ) -> str:
     """The events of somebody that meet the filter: keys k0, k1 …, and a column p0, p1 … for what each part accumulates."""
     keys = ", ".join(f"{quote(name)} AS k{n}" for n, name in enumerate(by))
     values = "".join(f", {_value(part, types, dialect)} AS p{n}" for n, part in enumerate(parts))
     owned = " AND ".join(f"{quote(name)} IS NOT NULL" for name in by)
-    return f"""SELECT {keys}, id, ts, since, until{more}{values}
+    return f"""SELECT {keys}{", id" if named else ""}, ts, since, until{more}{values}
 FROM {quote("past " + kind)} WHERE {owned} AND {matches(where, dialect)}"""
 
 
 def steps(window: Window, features: Sequence[Counted], types: Types, dialect: Dialect = DUCKDB) -> str:
-    """Counts and sums of integers: row and a column per feature, for the moments that have any event before them."""
+    """Counts and sums of integers, as running sums: row and a column per feature."""
     parts = parts_of(f.how for f in features)
     keys, names = _keys(window), [f"p{n}" for n in range(len(parts))]
     up, down = ", ".join(names), ", ".join(f"-{name} AS {name}" for name in names)
     running = ", ".join(f"sum({name}) OVER (PARTITION BY {keys} ORDER BY moment) AS {name}" for name in names)
-    return f"""WITH inside {dialect.kept} ({entries(window, parts, types, dialect, known=True)}),
+    results = _results(_named(features), parts, f"a.ts - {window.lag}", dialect)
+    changes = f"""WITH inside {dialect.kept} ({entries(window, parts, types, dialect, named=False)}),
 changes AS (
 SELECT {keys}, enter AS moment, {up} FROM inside
-UNION ALL SELECT {keys}, leave AS moment, {down} FROM inside WHERE leave < {FOREVER}),
+UNION ALL SELECT {keys}, leave AS moment, {down} FROM inside WHERE leave < {FOREVER})"""
+    if dialect.asof:
+        return f"""{changes},
 steps AS (SELECT {keys}, moment, {running} FROM changes)
-{_looked_up(window, features, parts, dialect)}"""
+SELECT a.row, {results} FROM asks a ASOF JOIN steps s ON {_same(window.key, "s")} AND a.ts >= s.moment"""
+    asked = ", ".join(f"{quote(name)} AS k{n}" for n, name in enumerate(window.key))
+    nothing = ", ".join(f"0 AS {name}" for name in names)
+    return f"""{changes},
+both AS (SELECT *, CAST(NULL AS BIGINT) AS row FROM changes UNION ALL SELECT {asked}, ts AS moment, {nothing}, row FROM asks),
+steps AS (SELECT row, moment AS ts, {running} FROM both)
+SELECT s.row, {results.replace("a.ts", "s.ts")} FROM steps s WHERE s.row IS NOT NULL"""
 
 
 def pairs(
-    window: Window, features: Sequence[Counted], types: Types, dialect: Dialect = DUCKDB, *, by_offset: bool, own: bool
-) -> str:
-    """Any aggregation, by joining the asks with the events inside. `own`: the asks are of this kind, an ask never sees itself."""
+    window: Window, features: Sequence[Counted], types: Types, dialect: Dialect = DUCKDB, *,
+    by_offset: bool = False, own: bool = False, lateness: int | None = None,
+) -> str:  # fmt: skip
+    """Any aggregation, by joining the asks with what is inside; the most frequent value needs a query of its own. `own`: the asks
+    are of this kind and may have been corrected, an ask never sees itself. `lateness`: by tiles (see `tiled`)."""
     seen = " AND e.since <= a.sees AND a.sees < e.until" if by_offset else ""
     other = " AND e.id <> a.id" if own else ""
-    inside = entries(window, parts_of(f.how for f in features), types, dialect, known=not by_offset)
-    return _gathered(
-        inside,
-        f"{_same(window, 'e')} AND e.enter <= a.ts AND a.ts < e.leave{seen}{other}",
-        _named(features),
-        f"s.ts - {window.lag}",
-        dialect,
+    parts = parts_of(f.how for f in features)
+    named = own or any(part.op in ORDERED for part in parts)
+    inside = (
+        entries(window, parts, types, dialect, known=not by_offset, named=named)
+        if lateness is None
+        else tiled(window, parts, types, dialect, lateness=lateness)
     )
+    on = f"{_same(window.key, 'e')} AND a.bucket = e.bucket AND e.enter <= a.ts AND a.ts < e.leave{seen}{other}"
+    asks = _twice(window, [*window.key, *(["id"] if own else []), *(["sees"] if by_offset else [])])
+    return _gathered(asks, inside, on, _named(features), f"s.ts - {window.lag}", dialect, tiles=lateness is not None)
 
 
-def changes(window: Window, features: Sequence[Counted], types: Types, dialect: Dialect = DUCKDB) -> str:
+def changes(window: Window, features: Sequence[Counted], types: Types) -> str:
     """Any aggregation but the most frequent value, at the moments when something enters or leaves, looked up by the asks: for
-    many more asks than events."""
-    parts, keys = parts_of(f.how for f in features), _keys(window)
+    many more asks than events. DuckDB's alone."""
+    parts, keys = parts_of(f.how for f in features), _keys(window).split(", ")
     gathered = ", ".join(f"{_accumulated(part, f'e.p{n}')} AS p{n}" for n, part in enumerate(parts))
-    same = " AND ".join(f"e.{key} = m.{key}" for key in keys.split(", "))
-    grouped = ", ".join(f"m.{key}" for key in keys.split(", "))
-    return f"""WITH inside {dialect.kept} ({entries(window, parts, types, dialect, known=True)}),
-moments AS (SELECT {keys}, enter AS moment FROM inside UNION SELECT {keys}, leave FROM inside WHERE leave < {FOREVER}),
+    same = " AND ".join(f"e.{key} = m.{key}" for key in keys)
+    grouped, plain = ", ".join(f"m.{key}" for key in keys), ", ".join(keys)
+    return f"""WITH inside AS MATERIALIZED ({entries(window, parts, types, DUCKDB)}),
+moments AS (SELECT {plain}, enter AS moment FROM inside UNION SELECT {plain}, leave FROM inside WHERE leave < {FOREVER}),
 steps AS (SELECT {grouped}, m.moment, {gathered} FROM moments m LEFT JOIN inside e
 ON {same} AND e.enter <= m.moment AND m.moment < e.leave GROUP BY {grouped}, m.moment)
-{_looked_up(window, features, parts, dialect)}"""
+SELECT a.row, {_results(_named(features), parts, f"a.ts - {window.lag}", DUCKDB)}
+FROM asks a ASOF JOIN steps s ON {_same(window.key, "s")} AND a.ts >= s.moment"""
+
+
+def crowd(window: Window) -> str:
+    """How large the work of a window is: its events, the pairs of an ask and an event of one key, the most that an event took to
+    arrive, and the events' span in time."""
+    keys, asked = ", ".join(map(quote, window.by)), ", ".join(map(quote, window.key))
+    same = " AND ".join(f"a.{quote(key)} = e.{quote(by)}" for key, by in zip(window.key, window.by, strict=True))
+    return f"""WITH e AS (SELECT {keys}, count(*) AS n, max(since - ts) AS late, min(ts) AS low, max(ts) AS high
+FROM {quote("past " + window.of)} WHERE {matches(window.where)} GROUP BY {keys}),
+a AS (SELECT {asked}, count(*) AS n FROM asks GROUP BY {asked})
+SELECT coalesce(sum(e.n), 0)::BIGINT, coalesce(sum(a.n * e.n), 0)::DOUBLE, greatest(max(late), 0), max(high) - min(low)
+FROM e LEFT JOIN a ON {same}"""
+
+
+def tiles_of(window: Window) -> str:
+    """About how many tiles the window's events lie in."""
+    keys = ", ".join(map(quote, window.by))
+    return f"""SELECT approx_count_distinct(hash({keys}, ts - ts % {window.grain}))
+FROM {quote("past " + window.of)} WHERE {matches(window.where)}"""
+
+
+def _tile(window: Window) -> str:
+    """The end of the tile that an event lies in."""
+    return f"ts - ts % {window.grain} + {window.grain}"
+
+
+def _bucket(window: Window, moment: str) -> str:
+    """Where an event waits to be joined: a stretch of time at least as long as any window that it can be in."""
+    if window.ever:
+        return "0"
+    width = window.length + window.grain
+    return f"{moment} - ({moment}) % {width}"
+
+
+def _twice(window: Window, columns: Sequence[str]) -> str:
+    """The asks, each with the bucket its window ends in and the one before."""
+    if window.ever:
+        return "(SELECT *, 0 AS bucket FROM asks)"
+    named = ", ".join(["row", "ts", *(quote(name) for name in dict.fromkeys(columns))])
+    ends, width = _bucket(window, f"ts - {window.lag}"), window.length + window.grain
+    return f"(SELECT {named}, {ends} AS bucket FROM asks UNION ALL SELECT {named}, {ends} - {width} FROM asks)"
 
 
 def label(label: Label, asks: str, types: Types, dialect: Dialect = DUCKDB) -> str:
     """The label of each ask: row and `label`. Asks without any such event are left out."""
-    start = micros(label.ahead)
+    start, within = micros(label.ahead), micros(label.within)
     own = " AND e.id <> a.id AND (e.ts > a.ts OR e.id > a.id)" if label.of == asks else ""
-    same = " AND ".join(f"a.{quote(name)} = e.k{n}" for n, name in enumerate(label.keys))
-    inside = _owned(label.of, label.keys, label.filter, label.how.parts, types, dialect) + f" AND until = {FOREVER}"
-    ahead = f"e.ts >= a.ts + {start} AND e.ts < a.ts + {start + micros(label.within)}"
-    return _gathered(inside, f"{same} AND {ahead}{own}", {"label": label.how}, f"s.ts + {start}", dialect)
+    inside = _owned(
+        label.of, label.keys, label.filter, label.how.parts, types, dialect, f", ts - ts % {within} AS bucket", named=True
+    )
+    inside += f" AND until = {FOREVER}"
+    opens = f"ts + {start}"
+    twice = f"(SELECT *, {opens} - ({opens}) % {within} AS bucket FROM asks UNION ALL SELECT *, {opens} - ({opens}) % {within} + {within} FROM asks)"
+    ahead = f"a.bucket = e.bucket AND e.ts >= a.{opens} AND e.ts < a.ts + {start + within}"
+    return _gathered(twice, inside, f"{_same(label.keys, 'e')} AND {ahead}{own}", {"label": label.how}, f"s.{opens}", dialect)
 
 
-def _gathered(inside: str, on: str, wanted: Mapping[str, Aggregation], end: str, dialect: Dialect) -> str:
+def _gathered(
+    asks: str, inside: str, on: str, wanted: Mapping[str, Aggregation], end: str, dialect: Dialect, *, tiles: bool = False
+) -> str:
     """The asks joined with what is inside for each. The most frequent value, alone in its query, is counted value by value."""
     parts = parts_of(wanted.values())
     if [how.how for how in wanted.values()] == ["top"]:
-        return f"""WITH inside {dialect.kept} ({inside}),
-counts AS (SELECT a.row, e.p0, count(*) AS times FROM asks a JOIN inside e ON {on} WHERE e.p0 IS NOT NULL GROUP BY a.row, e.p0)
-SELECT row, min_by(p0, (-times, p0)) AS {quote(*wanted)}, count(*) AS {quote(different(next(iter(wanted)), parts[0].field))} FROM counts GROUP BY row"""
-    gathered = ", ".join(f"{_accumulated(part, f'e.p{n}')} AS p{n}" for n, part in enumerate(parts))
-    results = _results(wanted, parts, end, dialect)
-    return f"""WITH inside {dialect.kept} ({inside}),
-found AS (SELECT a.row, max(a.ts) AS ts, {gathered} FROM asks a JOIN inside e ON {on} GROUP BY a.row)
-SELECT s.row, {results} FROM found s"""
-
-
-def _looked_up(window: Window, features: Sequence[Counted], parts: Sequence[Part], dialect: Dialect) -> str:
-    """The newest step at or before each ask."""
-    results = _results(_named(features), parts, f"a.ts - {window.lag}", dialect)
-    return f"SELECT a.row, {results} FROM asks a ASOF JOIN steps s ON {_same(window, 's')} AND a.ts >= s.moment"
+        return f"""WITH inside AS ({inside}),
+counts AS (SELECT a.row, e.p0, count(*) AS times FROM {asks} a JOIN inside e ON {on} WHERE e.p0 IS NOT NULL GROUP BY a.row, e.p0)
+SELECT row, min_by(p0, (-times, p0)) AS {quote(next(iter(wanted)))}, count(*) AS {quote(different(next(iter(wanted)), parts[0].field))}
+FROM counts GROUP BY row"""
+    order = [f"e.o{n}" if tiles else "(e.ts, e.id)" for n in range(len(parts))]
+    gathered = ", ".join(f"{_accumulated(part, f'e.p{n}', order=order[n])} AS p{n}" for n, part in enumerate(parts))
+    return f"""WITH inside AS ({inside}),
+found AS (SELECT a.row, max(a.ts) AS ts, {gathered} FROM {asks} a JOIN inside e ON {on} GROUP BY a.row)
+SELECT s.row, {_results(wanted, parts, end, dialect)} FROM found s"""
 
 
 def parts_of(wanted: Iterable[Aggregation]) -> list[Part]:
@@ -232,10 +320,10 @@ def _value(part: Part, types: Types, dialect: Dialect) -> str:
     return number if part.op in ("lo", "hi") else name
 
 
-def _accumulated(part: Part, value: str) -> str:
-    """A part over joined events `e`."""
-    if part.op in ("first", "last"):
-        return f"{'min' if part.op == 'first' else 'max'}_by({value}, (e.ts, e.id)) FILTER (WHERE {value} IS NOT NULL)"
+def _accumulated(part: Part, value: str, there: str | None = None, order: str = "(e.ts, e.id)") -> str:
+    """A part over joined events or tiles `e`; `there` is not null where the event has a value at all."""
+    if part.op in ORDERED:
+        return f"{ORDERED[part.op]}_by({value}, {order}) FILTER (WHERE {there or value} IS NOT NULL)"
     if part.op == "bag":
         return f"count(DISTINCT {value})"
     return f"{EXTREMES.get(part.op, 'sum')}({value})"
@@ -245,8 +333,8 @@ def _keys(window: Window) -> str:
     return ", ".join(f"k{n}" for n in range(len(window.by)))
 
 
-def _same(window: Window, table: str) -> str:
-    return " AND ".join(f"a.{quote(name)} = {table}.k{n}" for n, name in enumerate(window.key))
+def _same(key: Sequence[str], table: str) -> str:
+    return " AND ".join(f"a.{quote(name)} = {table}.k{n}" for n, name in enumerate(key))
 
 
 def _double(value: str) -> str:
