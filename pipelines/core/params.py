@@ -43,7 +43,7 @@ class Learn:
 
 @dataclass(frozen=True)
 class Shop:
-    """The shop as a whole. `seed` is the root of all randomness."""
+    """The shop as a whole. `seed` is the root of all randomness; `engine` says who computes features in batch: duckdb or spark."""
 
     seed: int
     currency: str
@@ -51,6 +51,11 @@ class Shop:
     mail: Mail
     calendar: Learn
     watch: Learn
+    engine: str = "duckdb"
+
+    def __post_init__(self) -> None:
+        if self.engine not in ("duckdb", "spark"):
+            raise ShelflifeError(f"shop.engine: wanted duckdb or spark, got {self.engine!a}")
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ class UseCase:
         if len(set(names)) != len(names) or any(part not in names for model in self.models for part in model.of):
             raise ValueError(f"{self.name}: wanted models with different names, and ensembles of them, got {names}")
         kinds = tuple((name, GIVEN_KINDS[self.asks.field(name).type]) for name in self.features.given)
+        kinds += tuple(pair for pair in self.features.kinds if pair[0] not in self.features.given)
         object.__setattr__(self, "features", replace(self.features, kinds=kinds))
         for name in {self.unit, *self._fields_needed()}:
             self.asks.field(name)

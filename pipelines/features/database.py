@@ -29,7 +29,7 @@ MANY = 2
 CROWDED = 5
 """Where there are more than so many pairs of ask and event to an event, sums are running sums and the rest goes by tiles."""
 
-TILED = 1.5
+TILED = 4
 """How many events a tile must hold on average to be worth its making."""
 
 BATCH = 200_000

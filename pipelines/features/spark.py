@@ -74,7 +74,7 @@ class SparkDatabase:
         self._spark = session(threads)
         self._by_offset = by_offset
         self._repeated: set[str] = set()
-        self._views: list[str] = []
+        self._frames: list[Any] = []
         self.types: dict[str, dict[str, str]] = {}
         for kind, wanted in fields.items():
             self._load(kind, Source.of(tables, kind), wanted, as_of)
@@ -84,9 +84,8 @@ class SparkDatabase:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """The session stays for the next; what was loaded goes."""
-        for view in self._views:
-            self._spark.catalog.uncacheTable(quote(view))
-            self._spark.sql(f"DROP VIEW IF EXISTS {quote(view)}")
+        for frame in self._frames:
+            frame.unpersist()
 
     def _load(self, kind: str, source: Source, wanted: Iterable[str], as_of: int) -> None:
         frame = self._frame(source, kind, [*ENVELOPE, *sorted(set(wanted))], as_of)
@@ -111,9 +110,8 @@ class SparkDatabase:
         return frame.withColumn("place", monotonically_increasing_id()).where(f"arrived <= {as_of}")
 
     def _view(self, name: str, frame: Any) -> None:
-        frame.createOrReplaceTempView("incoming")
-        self._spark.sql(f"CACHE TABLE {quote(name)} AS SELECT * FROM incoming")  # noqa: S608  quoted names
-        self._views.append(name)
+        self._frames.append(frame.cache())
+        frame.createOrReplaceTempView(f"`{name}`")
 
     def first_versions(self, kind: str) -> pa.Table:
         """One row an event, as it was when it was first known, by (ts, id)."""

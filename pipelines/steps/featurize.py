@@ -50,7 +50,10 @@ def featurize(workspace: Workspace, case: str) -> dict[str, Any]:
     between = (parts.train[1], parts.valid[0])
     for name, span in (*parts, ("between", between)):
         keep = _keeper(usecase, block.split.sample)
-        rows = batch.rows(usecase, tables, span, as_of=as_of, index=indexes or None, keep=keep, threads=block.train.threads)
+        rows = batch.rows(
+            usecase, tables, span, as_of=as_of, index=indexes or None, keep=keep,
+            threads=block.train.threads, engine=workspace.params.shop.engine,
+        )  # fmt: skip
         rows = _labelled(_seen(workspace, usecase, block.label, rows))
         pq.write_table(rows, folder / f"{name}.parquet", compression="zstd", write_page_checksum=True)
         counts[name] = rows.num_rows

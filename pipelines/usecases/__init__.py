@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
+from pipelines.core.declared import completed
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.usecase import UseCase
+from pipelines.shop.contracts import CONTRACTS
 
 
 def names() -> tuple[str, ...]:
@@ -15,7 +17,8 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> UseCase:
-    """The use case of that name. Raises ShelflifeError, naming those there are, or when its folder declares another."""
+    """The use case of that name. Raises ShelflifeError, naming those there are, when its folder declares another, or
+    when what it declares cannot be computed from the shop's events."""
     if name not in names():
         raise ShelflifeError(f"there is no use case {ascii(name)[:60]}; there are {', '.join(names())}")
     case = getattr(import_module(f"{__name__}.{name}"), name, None)
@@ -23,7 +26,10 @@ def get(name: str) -> UseCase:
         raise ShelflifeError(
             f"wanted usecases/{name}/__init__.py to declare {name} = UseCase(name={name!r}, ...), got {type(case).__name__}"
         )
-    return case
+    try:
+        return completed(case, CONTRACTS)
+    except ValueError as error:
+        raise ShelflifeError(f"usecases/{error}; correct the declaration") from None
 
 
 def load() -> dict[str, UseCase]:
