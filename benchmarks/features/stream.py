@@ -17,7 +17,7 @@ def contestants(scale: float) -> tuple[Contestant, ...]:
     def some(count: int) -> dict[str, str]:
         return {"events": str(max(int(count * scale), 1000))}
 
-    follow = {"rate": str(RATE), "seconds": str(SECONDS if scale == 1 else 3)}
+    follow = {"rate": str(RATE), "seconds": str(SECONDS if scale == 1 else 1)}
     return (
         Contestant("ours", "ours/stream.py"),
         Contestant("ours, twelve features", "ours/stream.py", None, {"features": "TRAINING"}),
