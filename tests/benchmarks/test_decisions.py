@@ -1,0 +1,30 @@
+"""The page of error rates says what was measured, and what was measured keeps what was promised."""
+
+import json
+
+import pytest
+
+from benchmarks.decisions import page, promotions
+
+FIGURES = json.loads(page.FIGURES.read_text("utf-8"))
+
+
+def test_the_page_is_what_the_figures_say():
+    assert page.PAGE.read_text("utf-8") == page.rendered(FIGURES), "run make bench-decisions, or page.write()"
+
+
+def test_the_gate_is_wrong_no_more_often_than_promised():
+    found = FIGURES["sections"]["promotions"]
+    shares = {(row["gain"], row["rows"]): row["ours"] / row["runs"] for row in found["rates"]}
+    assert found["rates"][0]["runs"] == 1000
+    assert shares[0.0, 2000] <= 0.067
+    assert shares[-0.01, 2000] <= 0.005
+    if "sequence" in found:
+        assert found["sequence"]["ours"]["gain"] <= 0.002
+        assert found["sequence"]["ours"]["promotions"] <= 0.3
+        assert found["seconds"] < 5
+
+
+@pytest.mark.parametrize("row", promotions.section(FIGURES["sections"]["promotions"]).splitlines())
+def test_no_row_of_the_page_is_empty(row):
+    assert "nan" not in row
