@@ -74,7 +74,7 @@ def drain(log: SqliteLog, store: OnlineStore, batch: int = BATCH) -> int:
     return done
 
 
-def growth(folder: Path, count: int = 20_000) -> list[dict[str, float]]:
+def growth(folder: Path, count: int = 8_000) -> list[dict[str, float]]:
     """The same three days with ten times the events, and with ten times the keys."""
     found = []
     for more, keys in ((1, 1), (10, 1), (1, 10)):
