@@ -16,7 +16,7 @@ export DO_NOT_TRACK := 1
 export UV_SYSTEM_CERTS ?= true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup demo test test-slow test-fire lint results bench bench-features bench-decisions clean
+.PHONY: help setup demo test test-slow test-spark test-fire lint results bench bench-features bench-decisions clean
 
 help: ## what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,10 @@ test-slow: setup ## the slow suites: a real scheduler, kills, PostgreSQL, the de
 
 test-fire: setup ## the drills on releases at full size, into docs/reliability.md
 	$(RUN)python -m benchmarks.fire
+
+test-spark: ## Spark beside DuckDB, cell by cell, in an environment of its own (.venv-spark; wants a Java runtime)
+	UV_PROJECT_ENVIRONMENT=.venv-spark $$(command -v uv || echo .uv/bin/uv) sync --locked --extra spark --python 3.11
+	.venv-spark/bin/python -m pytest tests/features/test_spark.py
 
 lint: setup ## style, types, import rules
 	$(RUN)ruff check .

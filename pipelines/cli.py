@@ -26,6 +26,7 @@ VERBS = {
     "simulate": "let days go by in the simulated shop",
     "why": "say which release answers, since when, why, and what it was made from",
     "replay": "decide a recorded decision again: the same inputs, the same verdict",
+    "catalogue": "list every feature in a sentence: whose it is, how often missing, how much a model makes of it",
     "quarantine": "list the rows that broke their contract, and replay them after a fix",
     "learn": "open, record and list the runs of a use case, each in its own worktree and commit",
     "mail": "hand over the mail that waits for its server, and say what still waits",

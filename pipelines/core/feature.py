@@ -140,7 +140,7 @@ class Counted:
         past = "ever" if self.over == EVER else f"in the last {words(self.over).removeprefix('1 ')}"
         late = f", as known {words(self.delay)} earlier" if self.delay else ""
         only = f" with {self.filter}" if self.filter else ""
-        return f"{self.how} over the {self.of} events{only} of the same {' and '.join(self.keys)} {past}{late}"
+        return f"{_said(self.how, self.of)}{only} of the same {' and '.join(self.keys)} {past}{late}"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -288,12 +288,16 @@ class Label:
         later = f" starting {words(self.ahead)} later" if self.ahead else ""
         only = f" with {self.filter}" if self.filter else ""
         ahead = f"in the next {words(self.within).removeprefix('1 ')}{later}"
-        return f"{self.how}{test} over the {self.of} events{only} of the same {' and '.join(self.keys)} {ahead}"
+        return f"{_said(self.how, self.of)}{only} of the same {' and '.join(self.keys)} {ahead}{test}"
 
 
 def _check_name(name: str) -> None:
     if not name.isidentifier() or name != name.lower() or name in SQL_KEYWORDS:
         raise ValueError(f"feature {name!r}: wanted lower_snake_case that is no SQL keyword")
+
+
+def _said(how: Aggregation, of: str) -> str:
+    return f"number of {of} events" if how.how == "count" else f"{how} over the {of} events"
 
 
 def _plain(names: str | tuple[str, ...] | None) -> Any:

@@ -115,7 +115,7 @@ class SparkDatabase:
 
     def first_versions(self, kind: str) -> pa.Table:
         """One row an event, as it was when it was first known, by (ts, id)."""
-        order = 'PARTITION BY id ORDER BY arrived, "offset" NULLS LAST, ordinal'
+        order = 'PARTITION BY id ORDER BY arrived, "offset" NULLS LAST, place'
         query = f"SELECT *, row_number() OVER ({order}) AS turn FROM {quote(f'raw {kind}')}"  # noqa: S608  quoted names
         table = self._answer(f"SELECT * FROM ({query}) WHERE turn = 1 ORDER BY ts, id")  # noqa: S608
         return table.drop_columns(["turn", "place"])

@@ -56,6 +56,12 @@ def test_a_correction_counts_from_its_own_arrival_and_replaces_what_it_corrects(
     assert made["x"]["cents"] == 100
 
 
+def test_a_deleted_event_is_nobodys_from_its_deletion_on():
+    made = rows([buy("x", HOUR), (4 * HOUR, Event("buy", "x", HOUR, {})), buy("y", 3 * HOUR), buy("z", 4 * HOUR)])
+    assert (made["y"]["cents_1d"], made["z"]["cents_1d"]) == (100, 100)
+    assert made["x"]["cents"] == 100
+
+
 def test_an_ask_is_never_among_its_own_past_even_if_a_correction_moved_it_back():
     made = rows([buy("x", 3 * HOUR, arrived=HOUR), buy("x", 2 * HOUR, arrived=HOUR)])
     assert made["x"]["cents_1d"] == 0

@@ -138,13 +138,15 @@ fields = {
 
 @st.composite
 def histories(draw, most=25, corrections=True):
-    """A log: events in the order they arrived, with offsets. Ids repeat where corrections come; equal times are common."""
+    """A log: events in the order they arrived, with offsets. Ids repeat where corrections and deletions (no
+    content) come; equal times are common."""
     sent = []
     for n in range(draw(st.integers(1, most))):
         kind = draw(st.sampled_from(["buy", "buy", "back"]))
         name = f"e{draw(st.integers(0, n))}" if corrections and draw(st.integers(0, 5)) == 0 else f"e{n}"
         ts = draw(times)
-        sent.append((max(ts + draw(lags), 0), Event(kind, name, ts, draw(fields[kind]))))
+        deleted = name != f"e{n}" and draw(st.integers(0, 2)) == 0
+        sent.append((max(ts + draw(lags), 0), Event(kind, name, ts, {} if deleted else draw(fields[kind]))))
     return logged(sent)
 
 
