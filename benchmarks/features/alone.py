@@ -3,17 +3,21 @@
 A contestant is a module with `run(ready) -> result`, and where it needs them `prepare(folder, **options) -> ready` and
 `keep(result, path)`; only `run` is measured. `prepare` gives the folder where there is none; what `facts(result)` gives is added
 to the measurement. The last line of the output is JSON: seconds, CPU seconds (of all threads and children), peak MB of this
-process and of the programs it started, read before the result is kept.
+process and of the programs it started, read before the result is kept. With `profile=yes` the run is profiled as well, which
+slows it: the functions that took most, and their shares.
 """
 
 from __future__ import annotations
 
+import cProfile
 import importlib.util
 import json
 import os
+import pstats
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +25,10 @@ from typing import Any
 
 def measured(contestant: ModuleType, folder: Path, target: Path, options: dict[str, str]) -> dict[str, Any]:
     """Seconds, CPU seconds and peak memory of `run`, and the contestant's own facts."""
+    profiled = options.pop("profile", "")
     ready = contestant.prepare(folder, **options) if hasattr(contestant, "prepare") else folder
+    if profiled:
+        return {"profile": _profile(lambda: contestant.run(ready))}
     cpu, wall = _cpu(), time.perf_counter()
     result = contestant.run(ready)
     found = {"seconds": time.perf_counter() - wall, "cpu": _cpu() - cpu, "peak_mb": _peak_mb()}
@@ -30,6 +37,19 @@ def measured(contestant: ModuleType, folder: Path, target: Path, options: dict[s
     if hasattr(contestant, "keep"):
         contestant.keep(result, target)
     return found
+
+
+def _profile(work: Callable[[], Any]) -> list[tuple[str, float]]:
+    """The dozen functions in which most of the time was spent, and their shares of it."""
+    profile = cProfile.Profile()
+    profile.runcall(work)
+    spent = {where: row[2] for where, row in pstats.Stats(profile).stats.items()}  # type: ignore[attr-defined]
+    most = sorted(spent, key=lambda where: spent[where], reverse=True)[:12]
+    return [(_said(*where), spent[where] / sum(spent.values())) for where in most]
+
+
+def _said(file: str, _: int, function: str) -> str:
+    return function.strip("<>") if file in {"~", ""} else f"{Path(file).name}: {function}"
 
 
 def _cpu() -> float:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,11 @@ def rounds(contestants: tuple[Contestant, ...], count: int, folder: Path) -> dic
             measured[one.name].append(found)
             tell(f"round {number + 1}: {one.name}: " + ", ".join(f"{name} {_short(value)}" for name, value in found.items()))
     return measured
+
+
+def profile(one: Contestant, folder: Path) -> list[list[Any]]:
+    """Where one of ours spends its time: functions and their shares, of a run that is not timed."""
+    return measure(replace(one, options={**one.options, "profile": "yes"}), folder, folder / "none")["profile"]
 
 
 def result(folder: Path, one: Contestant) -> Path:

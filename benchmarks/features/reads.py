@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.features import stream
-from benchmarks.features.contest import Contestant, result, rounds, tell
+from benchmarks.features.contest import Contestant, profile, result, rounds, tell
 
 
 def run(scale: float, count: int, work: Path) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def run(scale: float, count: int, work: Path) -> dict[str, Any]:
     for each in measured.values():
         if wrong := [one for one in each if one["wrong"]]:
             raise SystemExit(f"a result is wrong: {wrong[0]}; nothing was written")
-    return {"scale": scale, "rounds": measured}
+    return {"scale": scale, "rounds": measured, "profile": profile(Contestant("ours", "ours/reads.py"), folder)}
 
 
 def _contestants(folder: Path, address: str | None) -> tuple[Contestant, ...]:

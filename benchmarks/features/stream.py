@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.features import world
-from benchmarks.features.contest import Contestant, rounds, tell
+from benchmarks.features.contest import Contestant, profile, rounds, tell
 
 RATE, SECONDS = 5000, 15
 
@@ -38,7 +38,7 @@ def run(scale: float, count: int, work: Path) -> dict[str, Any]:
     measured = rounds(contestants(scale), count, folder)
     for each in measured.values():
         _refuse(each)
-    return {"scale": scale, "rounds": measured}
+    return {"scale": scale, "rounds": measured, "profile": profile(contestants(scale)[0], folder)}
 
 
 def data(work: Path, scale: float) -> Path:

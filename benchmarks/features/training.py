@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.features import compare, world
-from benchmarks.features.contest import Contestant, measure, result, rounds, tell
+from benchmarks.features.contest import Contestant, measure, profile, result, rounds, tell
 from benchmarks.features.definitions import TRAINING
 
 OURS = Contestant("ours", "ours/training.py")
@@ -39,7 +39,10 @@ def run(scale: float, count: int, work: Path) -> dict[str, Any]:
     tell(f"rows computed beforehand in {beforehand['seconds']:.0f} s")
     measured = rounds((OURS, *BY_HAND, *JOINS), count, folder)
     checked = _same(folder)
-    return {"scale": scale, "asks": checked["rows"], "rounds": measured, "beforehand": beforehand, "checked": checked}
+    return {
+        "scale": scale, "asks": checked["rows"], "rounds": measured, "beforehand": beforehand, "checked": checked,
+        "profile": profile(OURS, folder),
+    }  # fmt: skip
 
 
 def _data(work: Path, scale: float) -> Path:
