@@ -58,6 +58,8 @@ def read() -> dict[str, Any]:
 
 def table(figures: Mapping[str, Any]) -> str:
     """The figures as Markdown, a line for each promise."""
+    if not figures:
+        return "No full run yet: `make test-fire` writes its counts here.\n"
     head = "| what was tried | times | failures | failure rate below (95 %) | measured | wanted | kept |\n|---|---:|---:|---:|---:|---:|---|\n"
     return head + "".join(_line(Row(**row)) for rows in figures.values() for row in rows)
 

@@ -191,12 +191,13 @@ def test_a_file_that_cannot_grow_loses_nothing_and_running_again_succeeds(made, 
     assert events_of(made)[0] == 6_000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not shutil.which("unshare") or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0,
     reason="wants the right to mount a small disk",
 )
 def test_a_full_disk_is_one_sentence_and_a_larger_one_goes_on_where_it_stood(tmp_path):
-    folder = payments(tmp_path / "own", 6_000)
+    folder = payments(tmp_path / "own", 20_000)
     disk = tmp_path / "disk"
     disk.mkdir()
     run = f"SHELFLIFE_HOME={disk}/home {sys.executable} -m pipelines"
@@ -204,16 +205,15 @@ def test_a_full_disk_is_one_sentence_and_a_larger_one_goes_on_where_it_stood(tmp
     script = f"""
 mount -t tmpfs -o size=2m none {disk}
 {read}; echo "status $?"
-{run} why fraud > /dev/null; echo "status $?"
 mount -o remount,size=200m {disk}
 {read}; echo "status $?"
 ls -A {disk}/home/landing | grep -c tmp-
 """
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], cwd=HERE, capture_output=True, text=True, check=False)
     told = [line for line in done.stdout.splitlines() if line.startswith("status")]
-    assert told == ["status 1", "status 0", "status 0"], (done.stdout, done.stderr)
+    assert told == ["status 1", "status 0"], (done.stdout, done.stderr)
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert "6,000 events" in done.stdout or "6,000" in done.stdout
+    assert "20,000 events" in done.stdout
     assert done.stdout.splitlines()[-1] == "0"
 
 
