@@ -16,7 +16,7 @@ export DO_NOT_TRACK := 1
 export UV_SYSTEM_CERTS ?= true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup demo test test-slow test-spark test-fire lint results bench bench-features bench-decisions clean
+.PHONY: help setup demo test test-slow test-spark test-fire lint results bench bench-features bench-decisions bench-lifecycle clean
 
 help: ## what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ bench-features: setup ## the features room beside its peers into docs/benchmarks
 
 bench-decisions: setup ## how often the decisions are wrong, into docs/decisions.md
 	$(RUN)python -m benchmarks.decisions
+
+bench-lifecycle: setup ## what each way of keeping a model fresh loses, into docs/lifecycle.md (about half an hour)
+	$(RUN)python -m benchmarks.lifecycle
 
 clean: ## remove what the project made, the environment excepted
 	rm -rf .shelflife data models reports .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,89 @@
+"""`python -m benchmarks.lifecycle`: measure what is not measured yet, a file a seed and use case, then write docs/lifecycle.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchmarks.lifecycle import figures, page
+from benchmarks.lifecycle.shop import Setting
+
+ROOT = Path(__file__).resolve().parents[2]
+CASES = ("fraud", "demand")
+SEEDS = 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.lifecycle", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many shops ({SEEDS})")
+    parser.add_argument("--processes", type=int, default=2, help="how many at once (2)")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / ".shelflife" / "lifecycle", help="where finished seasons are kept"
+    )
+    parser.add_argument("--page", action="store_true", help="write the page from the seasons that there are")
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    if not asked.page:
+        _measure(range(1, asked.seeds + 1), asked.folder, asked.processes)
+    seasons = {case: read(asked.folder, case, asked.seeds) for case in CASES}
+    done = {
+        "setting": vars(Setting()),
+        "machine": _machine(),
+        "cases": {c: figures.summary(s) for c, s in seasons.items() if s},
+    }
+    page.FIGURES.write_text(json.dumps(done, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    page.write()
+    print(f"wrote {page.PAGE}")
+    return 0
+
+
+def _measure(seeds: Sequence[int], folder: Path, processes: int) -> None:
+    """Each seed in a process; what has been measured before is not measured again."""
+    waiting = [seed for seed in seeds if not all(_file(folder, case, seed).exists() for case in CASES)]
+    with ProcessPoolExecutor(processes) as pool:
+        for seed, seconds in pool.map(one, waiting, [folder] * len(waiting)):
+            print(f"seed {seed}: {seconds:.0f} s", file=sys.stderr, flush=True)
+
+
+def one(seed: int, folder: Path) -> tuple[int, float]:
+    """Simulate the shop of this seed and take each use case through it."""
+    from benchmarks.lifecycle.season import block_of, season
+    from benchmarks.lifecycle.shop import simulated
+    from pipelines.steps.workspace import Workspace
+
+    began = time.monotonic()
+    shop, workspace = simulated(Setting(), seed), Workspace(ROOT)
+    for case in CASES:
+        if not _file(folder, case, seed).exists():
+            found = season(shop, workspace.case(case), block_of(workspace, case, shop.setting))
+            part = _file(folder, case, seed).with_suffix(".part")
+            part.write_text(json.dumps(found))
+            part.rename(_file(folder, case, seed))
+    return seed, time.monotonic() - began
+
+
+def _file(folder: Path, case: str, seed: int) -> Path:
+    return folder / f"{case}-{seed:03d}.json"
+
+
+def read(folder: Path, case: str, seeds: int) -> list[dict[str, Any]]:
+    """The finished seasons of a use case, by seed."""
+    files = [_file(folder, case, seed) for seed in range(1, seeds + 1)]
+    return [json.loads(file.read_text()) for file in files if file.exists()]
+
+
+def _machine() -> str:
+    import platform
+
+    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
