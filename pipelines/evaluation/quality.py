@@ -9,7 +9,7 @@ import numpy as np
 from pipelines.core.clock import iso, micros, spell
 from pipelines.core.params import Monitor
 from pipelines.core.verdict import Finding
-from pipelines.evaluation.drift import FEWEST_PAST, SIGMAS, Columns, Windows, few_rows, threshold, wasserstein
+from pipelines.evaluation.drift import FEWEST_PAST, SIGMAS, Columns, Windows, few_rows, scatter, threshold, wasserstein
 from pipelines.evaluation.statistic import Array, nulls
 
 NULLS = 0.05
@@ -17,12 +17,18 @@ NULLS = 0.05
 UNSEEN = 0.5
 """When so many rows carry categories never seen before, the encoding changed, not the world."""
 VOLUME = np.log(3.0)
-"""A window three times larger or smaller than past ones is a fault of the feed; a promotion is not."""
+"""A window three times larger than past ones is a fault of the feed; a promotion is not."""
+LOSS = np.log(1.8)
+"""A window that lacks so much of the past's rows is a fault: shops seldom lose nearly half of their business in a day."""
+CHANCE = 6.0
+"""Counts differ by chance: a volume is off only where the roots of the counts lie this far apart (about 4 standard deviations)."""
 FACTORS = (10.0, 100.0, 1000.0)
 ALIKE = 0.2
 """How near (in standard deviations of the logarithm) values must come to the past's once a change of unit is undone."""
 SHARE = 0.02
-"""A change of unit is reported when it explains at least so many rows."""
+"""Known categories that are spelt otherwise are reported from so many rows on."""
+FEW = 0.1
+"""A change of unit in so few rows hardly moves the whole: the rest must look like the past, which is all that can be asked."""
 
 
 def quality(
@@ -34,10 +40,11 @@ def quality(
     *,
     now: int,
     freshness_us: int | None = None,
+    odd: Mapping[str, Array] | None = None,
 ) -> list[Finding]:
     """The channel of data quality: one finding a check, naming the worst columns, so that one fault is one alarm.
 
-    `freshness_us` is how old the newest row may be at `now`, defaults to the watch's window.
+    `freshness_us` is how old the newest row may be at `now`, defaults to the watch's window. `odd` are masks of odd rows.
     """
     checks = {
         "null share": _null_jump,
@@ -58,6 +65,11 @@ def quality(
             continue
         faults = {c: check(column, kinds.get(c, "number"), seen) for c, column in columns.items()}
         found.append(_worst(f"quality: {name}", {c: fault for c, fault in faults.items() if fault[0] > 0}, wanted[name]))
+    if odd and not too_few:
+        faults = {name: _odd_jump(mask, seen) for name, mask in odd.items()}
+        found.append(
+            _worst("quality: odd rows", {c: fault for c, fault in faults.items() if fault[0] > 0}, wanted["null share"])
+        )
     return found
 
 
@@ -75,12 +87,25 @@ NO_FAULT = (0.0, "")
 
 
 def _null_jump(column: Array, _kind: str, seen: Windows) -> tuple[float, str]:
-    """How far the null share lies above the past's, when that is more than past windows and five points explain."""
-    null = nulls(column)
-    share, usual = float(null[seen.current].mean()), float(null[seen.reference].mean())
-    past = [float(null[mask].mean()) - usual for mask in seen.past if mask.any()]
+    """How far the null share lies above the past's, when that is more than past windows, five points and chance explain."""
+    jump, share, usual = _jump(nulls(column), seen)
+    return (jump, f"{share:.0%} nulls, {usual:.0%} before") if jump else NO_FAULT
+
+
+def _odd_jump(odd: Array, seen: Windows) -> tuple[float, str]:
+    """The same of rows that are odd in one way."""
+    jump, share, usual = _jump(odd, seen)
+    return (jump, f"{share:.0%} of the rows, {usual:.0%} before") if jump else NO_FAULT
+
+
+def _jump(mask: Array, seen: Windows) -> tuple[float, float, float]:
+    """How far the share of masked rows lies above the past's where that is a fault, else 0; the share, and the usual one."""
+    rows = max(int(seen.current.sum()), 1)
+    share, usual = float(mask[seen.current].mean()), float(mask[seen.reference].mean())
+    past = [float(mask[window].mean()) - usual for window in seen.past if window.any()]
+    chance = SIGMAS * np.sqrt(usual * (1 - usual) / rows) + 2 / rows
     jump = share - usual
-    return (jump, f"{share:.0%} nulls, {usual:.0%} before") if jump > threshold(past, NULLS) else NO_FAULT
+    return (jump if jump > max(threshold(past, NULLS), float(chance)) else 0.0), share, usual
 
 
 def _infinite(column: Array, _kind: str, seen: Windows) -> tuple[float, str]:
@@ -111,7 +136,7 @@ def unit_change(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
     if kind != "number" or column.dtype.kind != "f":
         return NO_FAULT
     past, current = _nonzero(column[seen.reference]), _nonzero(column[seen.current])
-    if len(past) < 100 or len(current) < 100 or np.ptp(past) == 0:
+    if len(past) < 100 or len(current) < 30 or np.ptp(past) == 0:
         return NO_FAULT
     before, after = np.log10(np.abs(past)), np.log10(np.abs(current))
     best = max(
@@ -119,7 +144,7 @@ def unit_change(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
     )
     share, sign, factor = best
     words = f"{share:.0%} of the values look {'multiplied' if sign > 0 else 'divided'} by {factor:g}"
-    return (share, words) if share >= SHARE else NO_FAULT
+    return (share, words) if share > 0 else NO_FAULT
 
 
 def _nonzero(column: Array) -> Array:
@@ -132,16 +157,21 @@ def _explained(before: Array, after: Array, shift: float) -> float:
     if near and wasserstein(before, after - shift) < min(ALIKE, 0.5 * wasserstein(before, after)):
         return 1.0
     low, high = np.quantile(before, [0.005, 0.995])
-    outside = (after > high) if shift > 0 else (after < low)
-    back = after - shift
-    explained = outside & (back >= low) & (back <= high)
-    usual = float(((before > high) if shift > 0 else (before < low)).mean())
-    share = float(explained.mean()) - usual
-    if share < SHARE or explained.sum() < 0.8 * outside.sum():
+    (outside, explained), (usual, by_chance) = (_back_inside(values, low, high, shift) for values in (after, before))
+    share, expected = float(explained.mean()), float(by_chance.mean())
+    at_most = expected + SIGMAS * float(np.sqrt(expected / len(after))) + 5 / len(after)
+    if share < at_most or share < 0.8 * (outside.mean() - usual.mean()):
         return 0.0
     # A mere growth also leaves the old range: the rows that moved must look like the past again once moved back.
-    still_away = wasserstein(before, np.where(explained, back, after))
-    return share if still_away < min(ALIKE, 0.5 * wasserstein(before, after)) else 0.0
+    still_away = wasserstein(before, np.where(explained, after - shift, after))
+    enough = ALIKE if share < FEW else min(ALIKE, 0.5 * wasserstein(before, after))
+    return share if still_away < enough else 0.0
+
+
+def _back_inside(values: Array, low: float, high: float, shift: float) -> tuple[Array, Array]:
+    """Which values lie outside the past's range, and which of them inside it once moved back."""
+    outside = (values > high) if shift > 0 else (values < low)
+    return outside, outside & (values - shift >= low) & (values - shift <= high)
 
 
 def _respelt(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
@@ -165,22 +195,21 @@ def _respelt(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
 
 def _volume(seen: Windows, monitor: Monitor) -> Finding:
     """Rows of the window against past windows, as a ratio."""
-    name, wanted = "quality: volume", "between a third and three times the past's rows"
+    name, wanted = "quality: volume", "more than half and less than three times the past's rows"
     past = np.array([int(mask.sum()) for mask in seen.past])
     rows, usual = int(seen.current.sum()), float(np.median(past)) if len(past) else 0.0
     if not rows:
         return Finding(name, "fail", 0.0, wanted, advice="the window is empty")
     if usual < monitor.min_rows:
         return Finding(name, "unsure", None, wanted, advice=f"past windows have {usual:.0f} rows, wanted {monitor.min_rows}")
-    away = np.abs(np.log(np.maximum(past, 1) / usual))
-    limit = (
-        max(VOLUME, float(np.median(away)) + SIGMAS * 1.4826 * float(np.median(np.abs(away - np.median(away)))))
-        if len(past) >= FEWEST_PAST
-        else VOLUME
-    )
+    middle, spread = scatter(np.abs(np.log(np.maximum(past, 1) / usual)))
+    restless = middle + SIGMAS * spread if len(past) >= FEWEST_PAST else 0.0
+    limit = max(VOLUME if rows > usual else LOSS, restless)
+    by_chance = 2 * abs(np.sqrt(rows) - np.sqrt(usual)) < CHANCE
+    off = abs(np.log(rows / usual)) > limit and not by_chance
     return Finding(
         name,
-        "fail" if abs(np.log(rows / usual)) > limit else "pass",
+        "fail" if off else "pass",
         rows / usual,
         wanted,
         advice=f"{rows} rows, {usual:.0f} before",

@@ -83,6 +83,16 @@ SENTENCES = {
     "label_outage": "no {kind} comes through; all of them arrive when it ends",
     "bot_attack": "robots view {size:g} times as many items as the customers do",
     "level_shift": "everything in {category} is wanted {size:g} times as often",
+    "half_nulls": "{field} is missing in {size:.0%} of every {kind}",
+    "dropped_rows": "{size:.0%} of every {kind} is lost on the way",
+    "duplicate_day": "every {kind} is sent a second time under a new id",
+    "shuffled_column": "{field} of every {kind} belongs to another row",
+    "constant_column": "{field} of every {kind} is the same",
+    "sign_flip": "{field} of every {kind} has the wrong sign",
+    "swapped_columns": "country and device of every {kind} are swapped",
+    "timezone_shift": "every {kind} is stamped {size:g} hours too early",
+    "garbled_codes": "{field} of every {kind} is spelt in another way",
+    "truncated_decimals": "{field} of every {kind} has lost its cents",
     "price_response": "customers answer to prices and promotions {size:g} times as strongly",
 }
 FREE = "days, kind, field, category, size"
@@ -140,11 +150,62 @@ def price_response(first_day: int, days: int = 10_000, *, factor: float = 2.0) -
     return Incident("price_response", first_day, days, size=factor)
 
 
+def half_nulls(first_day: int, days: int = 1, *, kind: str = "payment", field: str = "country", share: float = 0.5) -> Incident:
+    """A feed sends a column empty in a share of its rows."""
+    return Incident("half_nulls", first_day, days, kind, field, size=share)
+
+
+def dropped_rows(first_day: int, days: int = 1, *, kind: str = "payment", share: float = 0.6) -> Incident:
+    """A share of a feed's rows is lost."""
+    return Incident("dropped_rows", first_day, days, kind, size=share)
+
+
+def duplicate_day(first_day: int, days: int = 1, *, kind: str = "payment") -> Incident:
+    """A feed sends its rows twice, the second time under new ids, so that the log cannot know them again."""
+    return Incident("duplicate_day", first_day, days, kind)
+
+
+def shuffled_column(first_day: int, days: int = 1, *, kind: str = "payment", field: str = "country") -> Incident:
+    """A column's values belong to other rows: every column by itself looks as always."""
+    return Incident("shuffled_column", first_day, days, kind, field)
+
+
+def constant_column(first_day: int, days: int = 1, *, kind: str = "payment", field: str = "amount_cents") -> Incident:
+    """A column says the same in every row."""
+    return Incident("constant_column", first_day, days, kind, field)
+
+
+def sign_flip(first_day: int, days: int = 1, *, kind: str = "payment", field: str = "amount_cents") -> Incident:
+    """A column's numbers have the wrong sign."""
+    return Incident("sign_flip", first_day, days, kind, field)
+
+
+def swapped_columns(first_day: int, days: int = 1, *, kind: str = "payment") -> Incident:
+    """Country and device have changed places."""
+    return Incident("swapped_columns", first_day, days, kind, "country")
+
+
+def timezone_shift(first_day: int, days: int = 1, *, kind: str = "payment", hours: int = 2) -> Incident:
+    """A feed's clock is in another time zone: its rows bear a time that lies hours before they happened."""
+    return Incident("timezone_shift", first_day, days, kind, size=hours)
+
+
+def garbled_codes(first_day: int, days: int = 1, *, kind: str = "payment", field: str = "country") -> Incident:
+    """A feed spells its codes in another way."""
+    return Incident("garbled_codes", first_day, days, kind, field)
+
+
+def truncated_decimals(first_day: int, days: int = 1, *, kind: str = "payment", field: str = "amount_cents") -> Incident:
+    """A feed cuts its amounts to whole units of the currency."""
+    return Incident("truncated_decimals", first_day, days, kind, field)
+
+
 MAKERS = {
     maker.__name__: maker
     for maker in (
         unit_bug, null_column, late_partition, promotion_week, new_category, concept_change, label_outage, bot_attack,
-        level_shift, price_response,
+        level_shift, price_response, half_nulls, dropped_rows, duplicate_day, shuffled_column, constant_column, sign_flip,
+        swapped_columns, timezone_shift, garbled_codes, truncated_decimals,
     )
 }  # fmt: skip
 """Every incident's maker by its name."""

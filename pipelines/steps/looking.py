@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Refused = Mapping[str, np.ndarray]
 FEED_KINDS = {"string": "category", "text": "text", "strings": "text"}
-FEWEST_DAILY = 300
+FEWEST_DAILY = 50
 """Rows that a day must have to be looked at by itself."""
 MOST_REFUSED = 0.05
 FEWEST_REFUSED = 10
@@ -107,9 +107,10 @@ def feeds(
     broken: dict[str, tuple[str, ...]] = {}
     for kind, table in tables.items():
         columns = from_arrow(table)
-        week = {f.name: f for f in _feed_quality(usecase, kind, columns, _weekly(usecase, kind, block), as_of)}
+        odd = _odd(kind, columns)
+        week = {f.name: f for f in _feed_quality(usecase, kind, columns, _weekly(usecase, kind, block), as_of, odd)}
         ends = [end for end in _ends(as_of, since) if (kind, day_of(end - 1)) not in held]
-        days_found = broken_days(usecase, kind, columns, block, ends, refused.get(kind, np.zeros(0, np.int64)))
+        days_found = broken_days(usecase, kind, columns, block, ends, refused.get(kind, np.zeros(0, np.int64)), odd)
         week |= {f.name: replace(f, advice=f"on {day}: {f.advice}") for day, found in days_found.items() for f in found}
         findings += week.values()
         if days_found:
@@ -129,7 +130,20 @@ def _weekly(usecase: UseCase, kind: str, block: Block) -> Monitor:
     return week if kind == usecase.asks.kind else replace(week, min_rows=max(20, week.min_rows // 20))
 
 
-def _feed_quality(usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], watch: Monitor, as_of: int) -> list[Finding]:
+def _odd(kind: str, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The odd rows of a feed."""
+    from pipelines.evaluation.oddities import oddities
+    from pipelines.shop.contracts import CONTRACTS
+
+    contract = CONTRACTS[kind]
+    kinds = {f.name: FEED_KINDS.get(f.type, "number") for f in contract.fields}
+    fields = {name: columns[name] for name in kinds if name in columns and kinds[name] != "text"}
+    return oddities(fields, kinds, contract.keys, columns["ts"].astype(np.int64), columns["arrived"].astype(np.int64))
+
+
+def _feed_quality(
+    usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], watch: Monitor, as_of: int, odd: Mapping[str, np.ndarray]
+) -> list[Finding]:
     from pipelines.evaluation import drift, quality
     from pipelines.shop.contracts import CONTRACTS
 
@@ -138,22 +152,28 @@ def _feed_quality(usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray]
     fields = {name: columns[name] for name in kinds if name not in contract.keys and kinds[name] != "text"}
     when = columns["arrived"].astype(np.int64)
     seen = drift.windows(when, watch, as_of)
-    found = quality.quality(fields, kinds, when, seen, watch, now=as_of, freshness_us=micros(contract.freshness))
+    found = quality.quality(fields, kinds, when, seen, watch, now=as_of, freshness_us=micros(contract.freshness), odd=odd)
     named = [replace(f, name=f.name.replace("quality: ", f"quality: {kind} ")) for f in found]
     return [f for f in named if kind == usecase.asks.kind or f.status != "unsure"]
 
 
 def broken_days(
-    usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], block: Block, ends: Sequence[int], refused: np.ndarray
+    usecase: UseCase,
+    kind: str,
+    columns: Mapping[str, np.ndarray],
+    block: Block,
+    ends: Sequence[int],
+    refused: np.ndarray,
+    odd: Mapping[str, np.ndarray],
 ) -> dict[str, list[Finding]]:
     """The days, by when they end, whose own data fails, each against the same weekday before, with what failed.
 
     `refused` holds when each row came that broke its contract and waits in quarantine (microseconds UTC).
     """
-    daily = replace(block.monitor, window=days(1), min_rows=max(FEWEST_DAILY, block.monitor.min_rows))
+    daily = replace(block.monitor, window=days(1), min_rows=FEWEST_DAILY)
     found = {}
     for end in ends:
-        seen = [*_feed_quality(usecase, kind, columns, daily, end), _refused(kind, columns, refused, end)]
+        seen = [*_feed_quality(usecase, kind, columns, daily, end, odd), _refused(kind, columns, refused, end)]
         failing = [f for f in seen if f.status == "fail"]
         if failing:
             found[day_of(end - 1)] = failing

@@ -58,6 +58,12 @@ def test_a_change_of_unit_in_one_feed_of_several_is_found(monitor):
     assert "unit change" in failing(ts, columns, monitor)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_change_of_unit_in_a_fiftieth_of_the_rows_is_found(seed, monitor):
+    ts, columns = broken(seed, "amount", lambda c, r: np.where(r.random(len(c)) < 0.02, c * 100, c))
+    assert "% of the values look multiplied by 100" in check(ts, columns, monitor)["unit change"].advice
+
+
 @pytest.mark.parametrize("growth", [1.2, 2.0, 3.0])
 def test_mere_growth_is_no_change_of_unit(growth, monitor):
     assert "unit change" not in failing(*broken(1, "amount", lambda c, r: c * growth), monitor)

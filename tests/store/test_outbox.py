@@ -150,6 +150,40 @@ def test_a_promotion_goes_through_while_the_mail_server_is_down(home, tmp_path, 
     assert home.releases.champion("fraud").bundle == name
 
 
+def test_a_server_that_hangs_costs_its_patience_once_and_no_mail(home, sink, mail, monkeypatch):
+    """It takes the connection and never says a word: the others wait for the next delivery instead of hanging too."""
+    monkeypatch.setattr("pipelines.store.outbox.PATIENCE", 0.3)
+    for number in range(5):
+        queue(home, key=f"k{number}")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(8)
+        done = home.outbox.deliver(replace(mail, port=silent.getsockname()[1]), NOW)
+    assert (done.sent, done.waiting) == (0, 5)
+    assert "timed out" in home.outbox.waiting()[0].error
+    assert home.outbox.deliver(mail, NOW + LONGEST).sent == 5
+
+
+def test_a_server_that_hangs_after_it_was_told_the_mail_gets_it_again(home, sink, mail, monkeypatch):
+    """Nobody knows whether it took the mail, so it is sent again under the same id: at least once."""
+    import asyncio
+
+    monkeypatch.setattr("pipelines.store.outbox.PATIENCE", 0.5)
+    take = sink.handle_DATA
+
+    async def slow(server, session, envelope):
+        taken = await take(server, session, envelope)
+        await asyncio.sleep(1.5)
+        return taken
+
+    sink.handle_DATA = slow
+    queue(home)
+    assert home.outbox.deliver(mail, NOW).sent == 0
+    sink.handle_DATA = take
+    assert home.outbox.deliver(mail, NOW + LONGEST).sent == 1
+    assert len({taken["Message-ID"] for taken, _ in sink.taken}) == 1
+
+
 INJECTIONS = [
     "x\r\nBcc: evil@x.test", "x\nBcc: evil@x.test", "x\rBcc: evil@x.test",
     "x\x0bBcc: evil@x.test", "x\x0cBcc: evil@x.test", "x\u2028Bcc: evil@x.test",
