@@ -26,7 +26,11 @@ FACTORS = (10.0, 100.0, 1000.0)
 ALIKE = 0.2
 """How near (in standard deviations of the logarithm) values must come to the past's once a change of unit is undone."""
 SHARE = 0.02
-"""Known categories that are spelt otherwise are reported from so many rows on."""
+"""Known categories that are spelt otherwise, and a unit that is off by ten, are reported from so many rows on."""
+FAR = 1.9
+"""A shop's own amounts reach ten times the usual; a hundred times (in powers of ten) is a unit however few rows there are."""
+BEYOND = 0.3
+"""Twice the largest value that the past has seen, in powers of ten."""
 FEW = 0.1
 """A change of unit in so few rows hardly moves the whole: the rest must look like the past, which is all that can be asked."""
 
@@ -157,21 +161,26 @@ def _explained(before: Array, after: Array, shift: float) -> float:
     if near and wasserstein(before, after - shift) < min(ALIKE, 0.5 * wasserstein(before, after)):
         return 1.0
     low, high = np.quantile(before, [0.005, 0.995])
-    (outside, explained), (usual, by_chance) = (_back_inside(values, low, high, shift) for values in (after, before))
+    far = abs(shift) >= FAR
+    # Of dear goods a few more may sell than ever before: a unit that is far off goes beyond all that the past has seen.
+    edges = (float(before.min()) - BEYOND, float(before.max()) + BEYOND) if far else (low, high)
+    sides = (_back_inside(values, (low, high), edges, shift) for values in (after, before))
+    (outside, explained), (usual, by_chance) = sides
     share, expected = float(explained.mean()), float(by_chance.mean())
     at_most = expected + SIGMAS * float(np.sqrt(expected / len(after))) + 5 / len(after)
+    at_most = at_most if far else max(at_most, SHARE)
     if share < at_most or share < 0.8 * (outside.mean() - usual.mean()):
         return 0.0
     # A mere growth also leaves the old range: the rows that moved must look like the past again once moved back.
     still_away = wasserstein(before, np.where(explained, after - shift, after))
-    enough = ALIKE if share < FEW else min(ALIKE, 0.5 * wasserstein(before, after))
+    enough = ALIKE if far and share < FEW else min(ALIKE, 0.5 * wasserstein(before, after))
     return share if still_away < enough else 0.0
 
 
-def _back_inside(values: Array, low: float, high: float, shift: float) -> tuple[Array, Array]:
-    """Which values lie outside the past's range, and which of them inside it once moved back."""
-    outside = (values > high) if shift > 0 else (values < low)
-    return outside, outside & (values - shift >= low) & (values - shift <= high)
+def _back_inside(values: Array, within: tuple[float, float], edges: tuple[float, float], shift: float) -> tuple[Array, Array]:
+    """Which values lie beyond the edge, and which of them within the past's range once moved back."""
+    outside = (values > edges[1]) if shift > 0 else (values < edges[0])
+    return outside, outside & (values - shift >= within[0]) & (values - shift <= within[1])
 
 
 def _respelt(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
