@@ -167,7 +167,7 @@ def _explained(before: Array, after: Array, shift: float) -> float:
     sides = (_back_inside(values, (low, high), edges, shift) for values in (after, before))
     (outside, explained), (usual, by_chance) = sides
     share, expected = float(explained.mean()), float(by_chance.mean())
-    at_most = expected + SIGMAS * float(np.sqrt(expected / len(after))) + 5 / len(after)
+    at_most = expected + SIGMAS * float(np.sqrt(expected / len(after))) + 8 / len(after)
     at_most = at_most if far else max(at_most, SHARE)
     if share < at_most or share < 0.8 * (outside.mean() - usual.mean()):
         return 0.0
