@@ -20,7 +20,8 @@ INTRODUCTION = """# The features room beside its peers
 fresh process, one after the other, in each round; ratios are taken within a round. Shown are the medians of the rounds, of memory
 the largest. Peers are locked in environments of their own (`benchmarks/features/peers/`). Results are compared before anything
 is timed and again after; a difference ends the command. Seconds do not count imports; memory is what was resident at most,
-imports included; CPU is that of all threads and children. Other machines have other seconds: read the ratios.
+imports included; CPU is that of all threads and children. Other machines have other seconds, and
+work beside it makes a machine slower for everybody: read the ratios.
 
 ![How the features room compares](images/benchmarks.svg)"""
 

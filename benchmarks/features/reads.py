@@ -15,10 +15,13 @@ from typing import Any
 from benchmarks.features import stream
 from benchmarks.features.contest import Contestant, profile, result, rounds, tell
 
+SHARE = 0.2
+"""Of the stream's events, and of its keys: what a key holds stays the same."""
+
 
 def run(scale: float, count: int, work: Path) -> dict[str, Any]:
     """The figures of the part. Without a redis-server on the path, SQLite alone is measured, and that is said."""
-    folder = stream.data(work, scale)
+    folder = stream.data(work, scale * SHARE)
     with _redis() as address:
         measured = rounds(_contestants(folder, address), count, folder)
     for each in measured.values():

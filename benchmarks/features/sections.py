@@ -55,7 +55,8 @@ def spent(part: Part, does: str) -> str:
 
 
 def _measured(part: Part) -> str:
-    busy = f"; load average {part['load']:.0f}, so other work ran beside it" if part.get("load", 0) > LOADED else ""
+    busy = "; the load was not recorded" if "load" not in part else ""
+    busy = f"; load average {part['load']:.0f}: other work ran beside it" if part.get("load", 0) > LOADED else busy
     return f"{max(map(len, part['rounds'].values()))} rounds; {part['machine']}{busy}."
 
 
@@ -109,7 +110,7 @@ largest, distinct, last; 1 h, 1 d, 7 d, 30 d; filters), Parquet in, Arrow out, t
 - merge_asof and Feast join rows that were computed beforehand, one an event and key, in {before["seconds"]:,.0f} s, {before["cpu"]:,.0f} CPU s and {before["peak_mb"]:,.0f} MB.
   Such a row is true when it is written and does not decay: {checked["stale_rows"] / checked["rows"]:.0%} of the asks got at least one feature that was no longer
   true. Feast was given {part["rounds"][FEAST][0]["rows"]:,} of the asks and gave what merge_asof gives.
-{spent(part, "The rest is what it takes to know which events were visible: the joins of asks with events in DuckDB.")}"""  # noqa: E501  lines of the page
+{spent(part, "What DuckDB runs is the joins of asks with the events in their windows: one pass over a key's events for all its windows, as numpy does it, would be less.")}"""  # noqa: E501  lines of the page
 
 
 def _training_bars(part: Part) -> list[Bars]:
@@ -205,7 +206,7 @@ def _reads(part: Part) -> str:
     return f"""## Reading at the moment
 
 One customer with nine features (mean, smallest, largest, distinct and last among them), and a hundred items with two each; microseconds
-of one call, in one thread, after half a million events. {_measured(part)}
+of one call, in one thread, after a hundred thousand events of ten thousand customers. {_measured(part)}
 
 {table(("", "one, p50", "p99", "a hundred, p50", "p99", "peak MB"), rows)}
 
