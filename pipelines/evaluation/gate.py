@@ -223,11 +223,7 @@ def _side_effects(
         found.append(_finding("calibration", error, f"error of at most {limit:g}", **rules))
     if has_cost(case.answers):
         found.append(_cost(holdout, draws, alpha))
-    gain = _gain(case, holdout, draws).interval(alpha)
-    found += judge_slices(
-        case.slices, _gains(case, gate, holdout, draws), harm=gate.slice_harm, alpha=1 - gate.confidence,
-        proven="champion" in holdout.scores and gain.known and gain.low > gate.margin,
-    )  # fmt: skip
+    found += judge_slices(case.slices, _gains(case, gate, holdout, draws), harm=gate.slice_harm, alpha=1 - gate.confidence)
     found += [
         _budget("latency", evidence.latency_ms, gate.latency_ms, "ms"),
         _budget("size", evidence.size_mb, gate.size_mb, "MB"),

@@ -68,28 +68,23 @@ def benjamini_hochberg(chances: Sequence[float], rate: float) -> Array:
 
 
 def judge_slices(
-    columns: Sequence[str], gains: Mapping[str, Mapping[str, Draws]], *, harm: float, alpha: float, proven: bool = False
+    columns: Sequence[str], gains: Mapping[str, Mapping[str, Draws]], *, harm: float, alpha: float
 ) -> list[Finding]:
     """A finding a column: `gains` holds, for each column that is there, the paired gain of each part large enough to judge.
 
     Fails where a part is provably worse (false discoveries at most `alpha` over all parts) by more than `harm`, or where the
     column is absent; passes where every part's harm is below `harm` for sure; else unsure.
-
-    Where the gain over all rows is `proven`, a part passes whose harm is estimated below `harm`: to prove each of many small
-    parts unharmed takes more labels than there are, and meanwhile all of them keep a model that is known to be worse.
     """
     keys = [(column, value) for column in columns for value in gains.get(column, {})]
     chances = [gains[column][value].map(np.negative).chance_not_above(0.0) for column, value in keys]
     harmed = dict(zip(keys, benjamini_hochberg(chances, alpha), strict=True))
     return [
-        _column(column, gains.get(column), {v for (c, v), bad in harmed.items() if c == column and bad}, harm, alpha, proven)
+        _column(column, gains.get(column), {v for (c, v), bad in harmed.items() if c == column and bad}, harm, alpha)
         for column in columns
     ]
 
 
-def _column(
-    column: str, gains: Mapping[str, Draws] | None, harmed: set[str], harm: float, alpha: float, gained: bool
-) -> Finding:
+def _column(column: str, gains: Mapping[str, Draws] | None, harmed: set[str], harm: float, alpha: float) -> Finding:
     name, wanted = f"slice: {column}", f"no part worse by more than {harm:g}"
     if gains is None:
         return Finding(name, "fail", None, wanted, advice=f"the declared slice {column} is absent; give it with the rows")
@@ -97,7 +92,7 @@ def _column(
         return Finding(name, "unsure", None, wanted, advice="no part has enough rows; wait for more labels")
     losses = {value: gain.map(np.negative).interval(alpha) for value, gain in gains.items()}
     proven = {value for value in harmed if losses[value].estimate > harm}
-    unknown = {value for value, loss in losses.items() if not loss.known or (loss.estimate if gained else loss.high) > harm}
+    unknown = {value for value, loss in losses.items() if not loss.known or loss.high > harm}
     worst = max(losses, key=lambda value: (value in proven, not losses[value].known, losses[value].high))
     loss = losses[worst]
     status: Status = "fail" if proven else "unsure" if unknown else "pass"
