@@ -54,12 +54,11 @@ def raise_alarms(
     looks = [*_looks(home, case, monitor, seen.as_of), told(seen.as_of, diagnosis, seen.findings, monitor)]
     alarms, over = follow(looks, monitor)
     for alarm in over:
-        _post(
-            home,
-            f"over:{case}:{alarm.cause}:{iso(alarm.since)}",
-            f"[shelflife] {case}: well again",
-            _recovery(case, alarm, seen.as_of),
-            now,
+        home.outbox.post(
+            key=f"over:{case}:{alarm.cause}:{iso(alarm.since)}",
+            subject=f"[shelflife] {case}: well again",
+            text=_recovery(case, alarm, seen.as_of),
+            at=now,
         )
     mine = next((a for a in alarms if a.cause == looks[-1].cause), None)
     if mine is None:
@@ -68,13 +67,9 @@ def raise_alarms(
     if until := snoozed(home, case, now):
         return f"No mail: snoozed until {iso(until)}."
     words = text(case, diagnosis, seen, done, record(home, case, mine), currency)
-    _post(home, f"alarm:{case}:{mine.cause}:{iso(mine.since)}", f"[shelflife] {case}: {SUBJECTS[diagnosis.kind]}", words, now)
+    key, subject = f"alarm:{case}:{mine.cause}:{iso(mine.since)}", f"[shelflife] {case}: {SUBJECTS[diagnosis.kind]}"
+    home.outbox.post(key=key, subject=subject, text=words, at=now)
     return ""
-
-
-def _post(home: Home, key: str, subject: str, words: str, now: int) -> None:
-    with home.state.begin() as connection:
-        home.outbox.queue(connection, key=key, subject=subject, text=words, at=now)
 
 
 def text(case: str, diagnosis: Diagnosis, seen: Seen, done: Sequence[str], past: Record, currency: str) -> str:

@@ -61,8 +61,7 @@ def obstacle(workspace: Workspace, home: Home, case: str, name: str, now: int) -
 
 def post(workspace: Workspace, home: Home, key: str, subject: str, text: str) -> dict[str, Any]:
     now = home.clock()()
-    with home.state.begin() as connection:
-        home.outbox.queue(connection, key=key, subject=subject, text=text, at=now)
+    home.outbox.post(key=key, subject=subject, text=text, at=now)
     delivery = home.outbox.deliver(workspace.params.shop.mail, now)
     return {"text": f"sent {delivery.sent}, waiting {delivery.waiting}", "sent": delivery.sent, "waiting": delivery.waiting}
 

@@ -118,11 +118,9 @@ def _mail(home: Home, case: str, bundle: str, found: Sequence[Skew], as_of: int,
         "What you can do:", "- Stop shelflife stream, delete the file of these features in online/, and start it: it is made anew from the log.",
         f"- shelflife rollback {case}, if another release answers from other features.",
     ]  # fmt: skip
-    with home.state.begin() as connection:
-        home.outbox.queue(
-            connection,
-            key=f"skew:{case}:{bundle[:16]}",
-            subject=f"[shelflife] {case}: served features differ",
-            text="\n".join(lines) + "\n",
-            at=now,
-        )
+    home.outbox.post(
+        key=f"skew:{case}:{bundle[:16]}",
+        subject=f"[shelflife] {case}: served features differ",
+        text="\n".join(lines) + "\n",
+        at=now,
+    )

@@ -79,6 +79,11 @@ class Outbox:
         connection.execute(OUTBOX.insert().values(key=key, subject=subject, **body, at=at, tries=0, due=at))
         return True
 
+    def post(self, *, key: str, subject: str, text: str, at: int) -> bool:
+        """Put a mail into a transaction of its own, where its cause has none that it could be part of; as `queue` otherwise."""
+        with self.state.begin() as connection:
+            return self.queue(connection, key=key, subject=subject, text=text, at=at)
+
     def deliver(self, mail: Mail, now: int) -> Delivered:
         """Send what is due, each mail by itself; one that is refused does not stop the next. Never raises for a server that is
         down, slow or unwilling: what it did not take stays, with the reason, and is tried again after a growing pause.

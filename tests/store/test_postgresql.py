@@ -9,9 +9,9 @@ from pathlib import Path
 import aiosmtpd.controller
 import pytest
 import sqlalchemy as sa
-from goods import NOW, bundle, free_port, promote, release, ship
+from goods import NOW, free_port, ship
 from machine import run
-from test_race import CROWD, crowd
+from test_race import CROWD, promoted_at_once
 
 from benchmarks.fire import kills, race
 from pipelines.core.errors import ShelflifeError
@@ -44,20 +44,8 @@ def test_a_promotion_a_rollback_and_a_hold_are_kept_there(shop, tmp_path):
 
 
 def test_of_eight_promotions_against_the_same_champion_one_wins(shop, tmp_path):
-    ship(shop, tmp_path, "first")
-    names = [shop.releases.add(bundle(tmp_path / str(n), n)) for n in range(CROWD)]
-    releases = [release(shop, name) for name in names]
-    seen = shop.releases.epoch()
-    shop.close()
-
-    def act(own, number):
-        try:
-            promote(own, releases[number], expected_epoch=seen)
-        except ShelflifeError:
-            return 1
-        return 0
-
-    assert sorted(crowd(shop.path, act)) == [0] + [1] * (CROWD - 1)
+    _, ended = promoted_at_once(shop, tmp_path)
+    assert sorted(ended) == [0] + [1] * (CROWD - 1)
     assert shop.releases.verify() == shop.releases.epoch() == len(shop.outbox.waiting()) == 2
 
 

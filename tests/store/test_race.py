@@ -27,7 +27,8 @@ def crowd(path, act):
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
-def test_of_eight_promotions_against_the_same_champion_one_wins(home, tmp_path):
+def promoted_at_once(home, tmp_path):
+    """Eight bundles that are promoted at once against the same champion: their names, and each process's exit status."""
     ship(home, tmp_path, "first")
     names = [home.releases.add(bundle(tmp_path / str(n), n)) for n in range(CROWD)]
     releases = [release(home, name) for name in names]
@@ -41,7 +42,11 @@ def test_of_eight_promotions_against_the_same_champion_one_wins(home, tmp_path):
             return 1
         return 0
 
-    ended = crowd(home.path, act)
+    return names, crowd(home.path, act)
+
+
+def test_of_eight_promotions_against_the_same_champion_one_wins(home, tmp_path):
+    names, ended = promoted_at_once(home, tmp_path)
     assert sorted(ended) == [0] + [1] * (CROWD - 1)
     assert home.releases.champion("fraud").bundle == names[ended.index(0)]
     assert home.releases.verify() == home.releases.epoch() == len(home.outbox.waiting()) == 2
