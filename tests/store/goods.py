@@ -4,11 +4,16 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from aiosmtpd.controller import Controller
 
 from pipelines.core.clock import DAY, instant
 from pipelines.core.digest import canonical, digest
 from pipelines.core.event import Event
+from pipelines.core.params import Mail
 from pipelines.core.release import FILES, Bundle, Release
 from pipelines.core.verdict import Finding, Verdict
 from pipelines.store.failpoint import VARIABLE
@@ -88,5 +93,36 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+@contextmanager
+def taking(taken: list[bytes]) -> Iterator[Mail]:
+    """A mail server on loopback that takes everything into the list, and how it is reached."""
+
+    class Server:
+        async def handle_DATA(self, server, session, envelope):
+            taken.append(envelope.content)
+            return "250 OK"
+
+    controller = Controller(Server(), hostname="127.0.0.1", port=free_port())
+    controller.start()
+    try:
+        yield Mail("shelf@example.org", ("ops@example.org",), "127.0.0.1", controller.port)
+    finally:
+        controller.stop()
+
+
 KILLED = -signal.SIGKILL
-__all__ = ["DAY", "KILLED", "NOW", "bundle", "free_port", "killed_at", "promote", "release", "ship", "sign", "verdict", "view"]
+__all__ = [
+    "DAY",
+    "KILLED",
+    "NOW",
+    "bundle",
+    "free_port",
+    "killed_at",
+    "promote",
+    "release",
+    "ship",
+    "sign",
+    "taking",
+    "verdict",
+    "view",
+]

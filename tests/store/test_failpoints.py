@@ -7,13 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import aiosmtpd.controller
 import pytest
-from goods import DAY, KILLED, NOW, bundle, free_port, killed_at, promote, release, ship, view
+from goods import DAY, KILLED, NOW, bundle, killed_at, promote, release, ship, taking, view
 
 import pipelines.store
 from pipelines.core.errors import ShelflifeError
-from pipelines.core.params import Mail
 from pipelines.shop.contracts import CONTRACTS
 from pipelines.store.backup import backup, restore
 from pipelines.store.failpoint import VARIABLE, failpoint
@@ -163,22 +161,11 @@ def test_a_kill_while_restoring_leaves_no_home(busy, tmp_path):
 @pytest.mark.parametrize(("name", "sent"), [("outbox.sent", 0), ("outbox.marked", 1)])
 def test_a_kill_while_sending_sends_each_mail_at_least_once(busy, name, sent):
     taken = []
-
-    class Server:
-        async def handle_DATA(self, server, session, envelope):
-            taken.append(envelope.content)
-            return "250 OK"
-
-    controller = aiosmtpd.controller.Controller(Server(), hostname="127.0.0.1", port=free_port())
-    controller.start()
-    mail = Mail("shelf@example.org", ("ops@example.org",), "127.0.0.1", controller.port)
-    try:
+    with taking(taken) as mail:
         assert killed_at(name, lambda: busy.outbox.deliver(mail, NOW)) == KILLED
         assert len(busy.outbox.sent()) == sent
         assert busy.outbox.deliver(mail, NOW).sent == 0  # the dead sender has them for a minute yet
         assert busy.outbox.deliver(mail, NOW + 61_000_000).waiting == 0
-    finally:
-        controller.stop()
     assert len(taken) == (3 if name == "outbox.sent" else 2)
 
 

@@ -2,13 +2,10 @@
 
 import time
 
-import aiosmtpd.controller
 import pytest
-from goods import free_port
+from goods import taking
 from machine import run
 from mutants import MUTANTS
-
-from pipelines.core.params import Mail
 
 WITHIN = 10.0
 """Seconds of CPU in which each seeded bug must be found."""
@@ -22,16 +19,8 @@ def taken():
 @pytest.fixture(scope="module")
 def post(taken):
     """A mail server that takes everything."""
-
-    class Server:
-        async def handle_DATA(self, server, session, envelope):
-            taken.append(envelope.content)
-            return "250 OK"
-
-    controller = aiosmtpd.controller.Controller(Server(), hostname="127.0.0.1", port=free_port())
-    controller.start()
-    yield Mail("shelf@example.org", ("ops@example.org",), "127.0.0.1", controller.port)
-    controller.stop()
+    with taking(taken) as mail:
+        yield mail
 
 
 def test_the_invariants_of_releases_hold_in_any_order(empty_home, post, taken):

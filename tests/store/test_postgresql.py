@@ -6,16 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import aiosmtpd.controller
 import pytest
 import sqlalchemy as sa
-from goods import NOW, free_port, ship
+from goods import NOW, ship, taking
 from machine import run
 from test_race import CROWD, promoted_at_once
 
 from benchmarks.fire import kills, race
 from pipelines.core.errors import ShelflifeError
-from pipelines.core.params import Mail
 from pipelines.store.backup import backup
 from pipelines.store.home import Home
 from pipelines.store.state import ADVISORY, State
@@ -65,19 +63,8 @@ def test_kills_leave_the_old_or_the_new(postgresql, monkeypatch, tmp_path):
 def test_the_invariants_of_releases_hold_in_any_order(empty_home, postgresql_databases, monkeypatch):
     monkeypatch.setenv("SHELFLIFE_STATE", "set by the machine")
     taken = []
-
-    class Server:
-        async def handle_DATA(self, server, session, envelope):
-            taken.append(envelope.content)
-            return "250 OK"
-
-    controller = aiosmtpd.controller.Controller(Server(), hostname="127.0.0.1", port=free_port())
-    controller.start()
-    try:
-        post = Mail("shelf@example.org", ("ops@example.org",), "127.0.0.1", controller.port)
+    with taking(taken) as post:
         run(empty_home, post, taken, 6, 12, postgresql_databases)
-    finally:
-        controller.stop()
 
 
 def test_a_writer_that_is_killed_leaves_no_lock_behind(shop, postgresql):
