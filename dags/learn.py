@@ -63,6 +63,11 @@ def approver_of(ti: Any) -> str:
     return re.sub(r"[^A-Za-z0-9_.@-]", "_", str(user.get("name") or user.get("id") or "learn"))[:64]
 
 
+def reason_of(ti: Any) -> str:
+    """What the person said beside the yes."""
+    return str(((ti.xcom_pull(task_ids="approve") or {}).get("params_input") or {}).get("comment") or "")
+
+
 def status_of(ti: Any) -> str:
     """How the run ended, in the store's words."""
     opened, judged = ti.xcom_pull(task_ids="open"), ti.xcom_pull(task_ids="record")
@@ -88,7 +93,7 @@ with (
                 "", type="string", pattern=f"^({KEY})?$", description="case@as_of, when it is not started by a partition"
             )
         },
-        user_defined_macros={f.__name__: f for f in (name_of, link_of, approver_of, status_of)},
+        user_defined_macros={f.__name__: f for f in (name_of, link_of, approver_of, reason_of, status_of)},
         tags=["shelflife"],
         doc_md=__doc__,
     ) as dag
@@ -134,15 +139,15 @@ with (
         body="```text\n{{ ti.xcom_pull(task_ids='record')['why'] }}\n```",
         response_timeout=PATIENCE,
         defaults="Reject",
-        params={"comment": Param("", type="string", title="Why")},
+        params={"comment": Param(None, type=["null", "string"], title="Why (kept with the decision)")},
         assigned_users=[{"id": who, "name": who} for who in os.environ.get("SHELFLIFE_APPROVERS", "").split(",") if who]
         or None,
         **{**RETRY, "retries": 2},  # asked again where Airflow lost the answer, whatever the others do
     )
     promotion = verb(
         "promote",
-        'promote --run "$RUN" --by "$WHO" --json -- "$CASE"',
-        env={**OPENED, "WHO": "{{ approver_of(ti) }}"},
+        'promote --run "$RUN" --by="$WHO" --because="$BECAUSE" --json -- "$CASE"',
+        env={**OPENED, "WHO": "{{ approver_of(ti) }}", "BECAUSE": "{{ reason_of(ti) }}"},
         trigger_rule="none_failed_min_one_success",
     )
     closing = verb(

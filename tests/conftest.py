@@ -1,5 +1,5 @@
 """What all tests share: property-based tests without a deadline (machines are slow and shared) and with fixed seeds; a real
-PostgreSQL where one is installed."""
+PostgreSQL and a real browser where they are installed."""
 
 import itertools
 import os
@@ -42,6 +42,22 @@ def postgresql(_server):
 def postgresql_databases(_server):
     """A function that gives the URL of another empty database."""
     return _server.database
+
+
+@pytest.fixture
+def page():
+    """An empty page of a real browser."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no browser on this machine (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as web:
+        browser = web.chromium.launch(executable_path=chromium, args=["--no-sandbox"] if os.getuid() == 0 else [])
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()
 
 
 class Postgres:

@@ -30,14 +30,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("case", help="the use case")
     parser.add_argument("--run", dest="run_id", required=True, metavar="ID", help="the learn run whose bundle was judged")
     parser.add_argument("--by", default="", metavar="WHO", help="who approved it; asked for where the risk is high")
+    parser.add_argument("--because", default="", metavar="WHY", help="the approver's reason, kept with the decision")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.here()
-    return promote(workspace, open_home(workspace), args.case, args.run_id, args.by)
+    return promote(workspace, open_home(workspace), args.case, args.run_id, args.by, args.because)
 
 
-def promote(workspace: Workspace, home: Home, case: str, run_id: str, by: str) -> dict[str, Any]:
+def promote(workspace: Workspace, home: Home, case: str, run_id: str, by: str, because: str = "") -> dict[str, Any]:
     """Sign the run's bundle and let it answer; tag its commit and push its data.
 
     Raises ShelflifeError, with nothing changed, when the verdict is no pass, the run opened no holdout, approval is missing where
@@ -67,7 +68,10 @@ def promote(workspace: Workspace, home: Home, case: str, run_id: str, by: str) -
     actor = by or f"run {run_id}"
     decision = record_decision(
         home, tree, moment, verdict,
-        {"action": "promote", "run": run_id, "actor": actor, "release": release.digest, "shadow": seen and seen.to_dict()},
+        {
+            "action": "promote", "run": run_id, "actor": actor, "because": _said(because), "release": release.digest,
+            "shadow": seen and seen.to_dict(),
+        },
     )  # fmt: skip
     mail = _mail(case, verdict, actor)
     after = _enthrone(home, release, {"at": now, "actor": actor, "probe": probe, "verdict": verdict.to_dict(), "mail": mail})
@@ -162,3 +166,8 @@ def _mail(case: str, verdict: Verdict, actor: str) -> Any:
     return Mailing(
         f"A new release of {case} answers. Approved by: {actor}.\n\n{verdict.why()}\n\nGo back with: shelflife rollback {case}\n"
     )
+
+
+def _said(words: str) -> str:
+    """A person's words as one printable line of at most 500 characters: they end up in terminals and reports."""
+    return "".join(letter for letter in " ".join(words.split()) if letter.isprintable())[:500]

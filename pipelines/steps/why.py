@@ -61,4 +61,5 @@ def _words(body: Any) -> list[str]:
 
 def _outcome(body: Any) -> str:
     status = body.get("verdict", {}).get("status", "")
-    return " ".join(str(part) for part in (body.get("subject", ""), status, body.get("actor", "")) if part)
+    said = f'"{body["because"]}"' if body.get("because") else ""
+    return " ".join(str(part) for part in (body.get("subject", ""), status, body.get("actor", ""), said) if part)

@@ -156,6 +156,20 @@ def test_words_from_outside_are_data_in_the_report(build, payloads, nodes):
     assert isinstance(made.verdict(), Verdict)
 
 
+def test_a_browser_draws_the_report_and_runs_nothing_from_outside(build, payloads, page, tmp_path):
+    found = [Finding(f"slice: {p}", "fail", p, p, advice=p) for p in payloads]
+    build(found=found, subject="".join(payloads), facts={p: [p] for p in payloads}).save(tmp_path / "verdict")
+    opened, asked = [], []
+    page.on("dialog", lambda dialog: (opened.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda request: asked.append(request.url))
+    address = (tmp_path / "verdict" / "report.html").as_uri()
+    page.goto(address)
+    page.locator("#root_report svg.main-svg").first.wait_for()
+    assert page.url == address
+    assert opened == []
+    assert {url for url in asked if not url.startswith(("data:", "blob:"))} == {address}
+
+
 def test_save_writes_the_report_and_its_page(build, tmp_path):
     made = build()
     made.save(tmp_path / "verdict")

@@ -121,6 +121,7 @@ def arguments(parser):
     parser.add_argument("case")
     parser.add_argument("--run", required=True)
     parser.add_argument("--by", required=True)
+    parser.add_argument("--because", default="")
 
 
 def run(args):
@@ -129,7 +130,7 @@ def run(args):
     tag = runs.tag(runs.get(args.case, args.run), "0123456789abcdef" * 4)
     runs.push(runs.get(args.case, args.run))
     with (home.parent / "promoted.jsonl").open("a") as file:
-        file.write(json.dumps({"case": args.case, "run": args.run, "by": args.by, "cwd": os.getcwd(), "tag": tag}) + "\\n")
+        file.write(json.dumps({"case": args.case, "run": args.run, "by": args.by, "because": args.because, "cwd": os.getcwd(), "tag": tag}) + "\\n")
     return {"text": "promoted", "bundle": "0123456789abcdef"}
 '''
 

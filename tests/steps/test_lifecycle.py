@@ -103,11 +103,12 @@ def test_high_risk_waits_for_a_person_and_a_promotion_can_be_told_and_replayed(j
     epoch = home.releases.epoch
     outdated = iter([epoch() + 1])
     monkeypatch.setattr(home.releases, "epoch", lambda: next(outdated, None) or epoch())  # another use case changes meanwhile
-    done = promote.promote(workspace, home, CASE, "one", "ada")
+    done = promote.promote(workspace, home, CASE, "one", "ada", "better\nwhere it \x1b[31mmatters")
     assert pushed == ["one"]
     assert home.releases.champion(CASE).bundle == done["bundle"] == verdict.facts["bundle"]
     assert promote.promote(workspace, home, CASE, "one", "ada")["exit"] == promote.SKIPPED, "promoting twice is promoting once"
     told = why.why(home, CASE)["text"]
+    assert 'ada "better where it [31mmatters"' in told
     assert "promote by ada" in told
     assert replay.replay(workspace, home, done["decision"][:12])["same"] is True
     with pytest.raises(ShelflifeError, match="no champion before this one"):

@@ -1,14 +1,9 @@
 """Whatever is done in whatever order, kills, rivals and tampering included, the invariants of releases hold; seeded bugs are found."""
 
-import time
-
 import pytest
 from goods import taking
 from machine import run
 from mutants import MUTANTS
-
-WITHIN = 10.0
-"""Seconds of CPU in which each seeded bug must be found."""
 
 
 @pytest.fixture(scope="module")
@@ -32,23 +27,21 @@ def test_the_invariants_of_releases_hold_in_any_order_for_long(empty_home, post,
     run(empty_home, post, taken, 60, 25)
 
 
-def found_within(empty_home, post, taken):
-    """Seconds of CPU until the machine complains."""
-    began = time.process_time()
+def is_found(empty_home, post, taken):
+    """The machine complains of the bug within sixty histories of fifteen steps."""
     with pytest.raises(BaseException) as complaint:  # an assertion, or an error that the store itself raises
         run(empty_home, post, taken, 60, 15)
     assert not isinstance(complaint.value, KeyboardInterrupt)
-    return time.process_time() - began
 
 
 @pytest.mark.parametrize("name", list(MUTANTS)[::9])
 def test_some_seeded_bugs_are_found(empty_home, post, taken, monkeypatch, name):
     monkeypatch.setattr(*MUTANTS[name])
-    assert found_within(empty_home, post, taken) < WITHIN
+    is_found(empty_home, post, taken)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_each_seeded_bug_is_found(empty_home, post, taken, monkeypatch, name):
     monkeypatch.setattr(*MUTANTS[name])
-    assert found_within(empty_home, post, taken) < WITHIN
+    is_found(empty_home, post, taken)
