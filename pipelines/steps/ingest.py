@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.core.clock import day_of, iso
 from pipelines.core.errors import ShelflifeError
+from pipelines.steps.progress import Bars
 from pipelines.steps.state import open_home
 from pipelines.steps.workspace import HELD, Workspace, write_json, write_known
 
@@ -81,7 +82,8 @@ def read_source(home: Home, args: argparse.Namespace) -> dict[str, Any]:
         if not args.folder:
             raise ShelflifeError(f"wanted --folder, where the files of {args.source} lie (or shall be downloaded to)")
         if args.download:
-            readers.download(args.source, args.folder)
+            with Bars("downloading") as bars:
+                readers.download(args.source, args.folder, progress=bars)
         return pour(home, readers.read(args.source, args.folder))
     if args.source in CONTRACTS:
         return pour(home, _own(args, CONTRACTS[args.source], home.clock()()))

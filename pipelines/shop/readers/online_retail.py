@@ -27,9 +27,7 @@ def reading(files: Mapping[str, bytes], delay: timedelta) -> Reading:
     adjustments (no units, or fewer, without a C) and bad debts break the contract and are given apart. A listing says on each
     Monday what an item that sold in the last twelve weeks cost when it was last sold; nothing in it comes from later.
     """
-    import pandas as pd
-
-    rows = pd.read_parquet(io.BytesIO(files["online_retail.parquet"]))
+    rows = _rows(files["online_retail.parquet"])
     rows["line"] = rows.groupby("InvoiceNo").cumcount()
     rows["id"] = rows["InvoiceNo"] + "-" + rows["line"].astype(str)
     rows["ts"] = rows["InvoiceDate"].to_numpy().astype("datetime64[us]").astype("int64")
@@ -41,6 +39,17 @@ def reading(files: Mapping[str, bytes], delay: timedelta) -> Reading:
     purchases = _lines("purchase", rows[~back], 1, country=True)
     refunds = _lines("refund", rows[back], -1, country=False)
     return checked({"purchase": purchases, "refund": refunds, "listing": _listings(rows[~back & (rows["Quantity"] > 0)])})
+
+
+def _rows(data: bytes) -> Any:
+    """The invoice lines, from Parquet or from CSV."""
+    import pandas as pd
+
+    if data[:4] == b"PAR1":
+        return pd.read_parquet(io.BytesIO(data))
+    kinds = {"InvoiceNo": str, "StockCode": str, "Description": str, "Country": str, "CustomerID": "Float64"}
+    rows = pd.read_csv(io.BytesIO(data), dtype=kinds, parse_dates=["InvoiceDate"])
+    return rows.astype({"CustomerID": "Int64"})
 
 
 def _lines(kind: str, rows: Any, sign: int, *, country: bool) -> Any:

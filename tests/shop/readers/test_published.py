@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import zipfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -119,16 +120,35 @@ def archive(text):
 def test_a_download_is_checked_and_then_readable(tmp_path, monkeypatch):
     text = ",Clothing ID,Age,Title,Review Text,Rating,Recommended IND,Positive Feedback Count,Division Name,Department Name,Class Name\n0,7,33,,Fine,4,1,0,a,b,c\n"
     source = PUBLISHED["womens_clothing_reviews"]
-    changed = type(source)(
-        source.name, source.licence, source.address, source.files, source.package, hashlib.sha256(text.encode()).hexdigest()
-    )
+    changed = replace(source, content=hashlib.sha256(text.encode()).hexdigest())
     monkeypatch.setitem(publishing.PUBLISHED, source.name, changed)
     asked = []
     download(source.name, tmp_path, fetch=lambda address: asked.append(address) or archive(text))
-    assert asked == [source.package]
+    assert asked == list(source.parts)
     assert asked[0].startswith("https://")
     assert read(source.name, tmp_path).tables["review"]["text"].to_pylist() == ["Fine"]
     assert [file.suffix for file in tmp_path.iterdir()] == [".csv"], "nothing unfinished is left"
+
+
+def test_a_shop_year_that_comes_as_a_file_a_day_reads_like_the_one_file(tmp_path):
+    import pandas as pd
+
+    public("online_retail")
+    rows = pd.read_parquet(DATASETS / "online_retail" / "online_retail.parquet")
+    rows = rows.astype({"CustomerID": "float64"})
+    days_of = {str(day): part for day, part in rows.groupby(rows["InvoiceDate"].dt.date, sort=False)}
+    told = []
+
+    def fetch(address):
+        part = days_of.pop(address.rsplit("/", 1)[1].removesuffix(".csv"))
+        return part.to_csv(index=False).encode()
+
+    download("online_retail", tmp_path, fetch=fetch, progress=lambda *said: told.append(said))
+    assert days_of == {}, "every day of the year is asked for"
+    assert told[-1] == ("online_retail", 305, 305)
+    kept, downloaded = public("online_retail"), read("online_retail", tmp_path)
+    assert downloaded.broken == kept.broken
+    assert all(downloaded.tables[kind].equals(table) for kind, table in kept)
 
 
 @pytest.mark.parametrize(("data", "word"), [(archive("another text"), "another content"), (b"<html>", "no zip archive")])
