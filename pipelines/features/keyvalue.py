@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -23,8 +24,17 @@ PAGE = 1000
 MOST = 16_384
 """Keys in one statement; more are read in several, which no reader of features asks for."""
 
+JOURNAL = 30_000
+"""Values that are written before the journal's pages are moved into the file."""
+
 Change = tuple[bytes, bytes | None]
 """A key and its new value; None takes it away."""
+
+
+Addition = tuple[bytes, bytes]
+"""A key and what comes behind its value, or begins it."""
+
+ADD = "INSERT INTO kept VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = CAST(value || excluded.value AS BLOB)"
 
 
 class Moved(Exception):
@@ -37,8 +47,9 @@ class KeyValue(Protocol):
     def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """The values of those keys that have one."""
 
-    def put(self, changes: Iterable[Change], *, on: bytes | None) -> None:
-        """Make the changes, if the head is still `on`. Raises Moved if it is not."""
+    def put(self, changes: Iterable[Change], added: Iterable[Addition] = (), *, on: bytes | None) -> None:
+        """Make the changes and put what is `added` behind the values that are there, if the head is still `on`. Raises Moved
+        if it is not. No key is both changed and added to."""
 
     def scan(self, prefix: bytes) -> Iterator[Sequence[tuple[bytes, bytes]]]:
         """Every key with that prefix, with its value, some at a time; changes meanwhile may or may not be seen."""
@@ -55,9 +66,11 @@ class MemoryValues:
     def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
         return {key: self._values[key] for key in keys if key in self._values}
 
-    def put(self, changes: Iterable[Change], *, on: bytes | None) -> None:
+    def put(self, changes: Iterable[Change], added: Iterable[Addition] = (), *, on: bytes | None) -> None:
         if self._values.get(HEAD) != on:
             raise Moved
+        for key, more in added:
+            self._values[key] = self._values.get(key, b"") + more
         for key, value in changes:
             if value is None:
                 self._values.pop(key, None)
@@ -78,11 +91,13 @@ class SqliteValues:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = path
         self._lock = threading.Lock()
+        self._written, self._moving = 0, threading.Thread()
         self._connection = sqlite3.connect(
             path, isolation_level=None, timeout=30, cached_statements=64, check_same_thread=False
         )
         for pragma in (
             "journal_mode=WAL",
+            "wal_autocheckpoint=65536",  # where the thread that does it fails
             "synchronous=NORMAL",
             "busy_timeout=30000",
             "cache_size=-65536",
@@ -101,7 +116,7 @@ class SqliteValues:
         wanted = 1 << (len(keys) - 1).bit_length() if keys else 1  # few statements, prepared once
         return self._connection.execute(_select(wanted), [*keys, *[HEAD] * (wanted - len(keys))]).fetchall()
 
-    def put(self, changes: Iterable[Change], *, on: bytes | None) -> None:
+    def put(self, changes: Iterable[Change], added: Iterable[Addition] = (), *, on: bytes | None) -> None:
         ordered = sorted(changes)  # neighbours share a page, which then is written once
         kept = [change for change in ordered if change[1] is not None]
         gone = [(key,) for key, value in ordered if value is None]
@@ -110,8 +125,20 @@ class SqliteValues:
             found = self._connection.execute("SELECT value FROM kept WHERE key = ?", (HEAD,)).fetchone()
             if (found[0] if found else None) != on:
                 raise Moved
+            self._connection.executemany(ADD, sorted(added))
             self._connection.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?)", kept)
             self._connection.executemany("DELETE FROM kept WHERE key = ?", gone)
+        self._written += len(ordered)
+        if self._written > JOURNAL and not self._moving.is_alive():
+            self._written, self._moving = 0, threading.Thread(target=self._move_journal, name="journal", daemon=True)
+            self._moving.start()
+
+    def _move_journal(self) -> None:
+        """The journal's pages into the file, beside the writer, who need not wait for the disk; only what came meanwhile is
+        moved with the writer held off, so that the journal can begin anew. What fails is tried again with the next."""
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self.path, isolation_level=None, timeout=30)) as connection:
+            for how in ("PASSIVE", "RESTART"):
+                connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
 
     def scan(self, prefix: bytes) -> Iterator[Sequence[tuple[bytes, bytes]]]:
         after, end = prefix, prefix[:-1] + bytes([prefix[-1] + 1])
@@ -125,6 +152,8 @@ class SqliteValues:
             after = rows[-1][0] + b"\0"
 
     def close(self) -> None:
+        if self._moving.is_alive():
+            self._moving.join()
         self._connection.close()
 
 

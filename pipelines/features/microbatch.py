@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipelines.core.clock import DAY
 from pipelines.features.keyvalue import HEAD
 from pipelines.features.plan import ROWS, SINCE, Group, plain_key
 from pipelines.features.state import (
     Row,
     State,
     blank,
-    chunk_key,
+    chunk_keys,
+    chunks_for,
     drop,
     pack,
     pack_row,
@@ -47,6 +47,7 @@ class MicroBatch:
         self.head = store.head(head)
         self.touched: list[set[Any]] = [set() for _ in self.plan.groups]
         self.chunks: dict[bytes, list[Row]] = {}
+        self.added: dict[bytes, list[Row]] = {}
         self.ids: dict[bytes, bytes] = {}
 
     def take(self, said: Sequence[tuple[Any, ...]], read: Callable[[str, int, Any], Row], upto: int) -> int:
@@ -60,7 +61,7 @@ class MicroBatch:
                 self._take_kind(number, kind, rows)
         arrived = max(self.head.arrived, *(one[3] for one in fresh)) if fresh else self.head.arrived
         head = msgspec.structs.replace(self.head, offset=max(upto, fresh[-1][0] if fresh else 0), arrived=arrived)
-        self.store.put(self._changes(), head)
+        self.store.put(self._changes(), head, {name: pack_rows(rows) for name, rows in self.added.items()})
         self._let_go()
         return head.offset
 
@@ -103,7 +104,7 @@ class MicroBatch:
         late: list[tuple[int, Any, Row]] = []
         self.store.updates[kind](rows, late, *(self.store.states[group.number] for group in groups))
         for n, key, row in late:
-            self._chunk(groups[n], key, row[0]).append(row)
+            self._put_away(groups[n], key, [row])
 
     def _add_old(self, kind: str, rows: list[Row]) -> None:
         if not rows:
@@ -125,7 +126,8 @@ class MicroBatch:
             if (key := plain_key(row[at] for at in self.plan.places(group))) is None:
                 continue
             state = self.store.states[group.number][key]
-            (state[ROWS] if row in state[ROWS] else self._chunk(group, key, row[0])).remove(row)
+            holders = (state[ROWS], *self._chunks(group, key, row[0], row[0] + 1))
+            next(rows for rows in holders if row in rows).remove(row)
             for series, fill in zip(group.series, self.store.fills[group.number], strict=True):
                 start = row[0] - row[0] % series.grain
                 drop(state, series, start)
@@ -133,17 +135,25 @@ class MicroBatch:
 
     def _between(self, group: Group, key: Any, state: State, low: int, end: int) -> list[Row]:
         """A key's rows with `low <= ts < end`."""
-        older = range(low // DAY, (min(end, state[SINCE]) - 1) // DAY + 1) if low < state[SINCE] else ()
-        rows = [row for day in older for row in self._chunk(group, key, day * DAY)]
-        return [row for row in (*rows, *state[ROWS]) if low <= row[0] < end]
+        older = self._chunks(group, key, low, min(end, state[SINCE])) if low < state[SINCE] else []
+        return [row for rows in (*older, state[ROWS]) for row in rows if low <= row[0] < end]
 
-    def _chunk(self, group: Group, key: Any, ts: int) -> list[Row]:
-        """A day's older rows of a key, to be read and changed."""
-        name = chunk_key(group, key, ts // DAY)
-        if name not in self.chunks:
-            data = self.store.values.get([name]).get(name)
-            self.chunks[name] = unpack_rows(data) if data else []
-        return self.chunks[name]
+    def _chunks(self, group: Group, key: Any, low: int, end: int) -> list[list[Row]]:
+        """The chunks in which a key's older rows of a time may be, to be read and changed."""
+        names = chunk_keys(group, key, low, end)
+        if unread := [name for name in names if name not in self.chunks]:
+            found = self.store.values.get(unread)
+            for name in unread:
+                stored, more = found.get(name), self.added.pop(name, [])
+                if stored or more:
+                    self.chunks[name] = [*(unpack_rows(stored) if stored else []), *more]
+        return [self.chunks[name] for name in names if name in self.chunks]
+
+    def _put_away(self, group: Group, key: Any, rows: list[Row]) -> None:
+        """Older rows (in order) to others of their time, which need not be read for it."""
+        for name, some in chunks_for(group, key, rows):
+            known = self.chunks[name] if name in self.chunks else self.added.setdefault(name, [])
+            known += some
 
     def _load(self, groups: Sequence[Group], rows: Sequence[Row]) -> None:
         """The state of every key of the rows, from what is stored where it is not in memory."""
@@ -174,12 +184,11 @@ class MicroBatch:
         return changes | self.ids
 
     def _settle(self, group: Group, key: Any, state: State) -> None:
-        """The older rows of a busy key into the chunks of their days."""
+        """The older rows of a busy key into the chunks of their time."""
         rows = sorted(state[ROWS])
         moved, state[ROWS] = rows[: -LONGEST // 2], rows[-LONGEST // 2 :]
         state[SINCE] = moved[-1][0] + 1
-        for row in moved:
-            self._chunk(group, key, row[0]).append(row)
+        self._put_away(group, key, moved)
 
     def _let_go(self) -> None:
         for states, touched in zip(self.store.states, self.touched, strict=True):

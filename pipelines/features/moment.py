@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from pipelines.core.aggregation import OverCap
-from pipelines.core.clock import DAY
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.feature import Counted
 from pipelines.features.keyvalue import Moved
 from pipelines.features.merge import Sums, finished, gather, joined
 from pipelines.features.online import OnlineStore
 from pipelines.features.plan import FROM, NEWEST, ROWS, SINCE, Group, Question
-from pipelines.features.state import WORD, Row, State, blank, chunk_key, pack, unpack, unpack_rows
+from pipelines.features.state import WORD, Row, State, blank, chunk_keys, pack, unpack, unpack_rows
 from pipelines.features.tiles import FOREVER
 from pipelines.features.update import EMPTY
 
@@ -92,8 +91,7 @@ class Moment:
         """A key's rows with `low <= ts < end`."""
         rows: list[Row] = state[ROWS]
         if low < state[SINCE]:
-            days = range(low // DAY, (min(end, state[SINCE]) - 1) // DAY + 1)
-            rows = [*rows, *self._older([chunk_key(group, key, day) for day in days], name)]
+            rows = [*rows, *self._older(chunk_keys(group, key, low, min(end, state[SINCE])), name)]
         return [row for row in rows if low <= row[0] < end]
 
     def _older(self, names: list[bytes], value: bytes) -> list[Row]:

@@ -4,7 +4,7 @@ One engine over any store of values (features/keyvalue.py): SQLite, Redis, memor
 its keys, which stay in memory for the next batch, and everything that it changed is put at once, the offset among it. A batch
 that breaks, or that another writer overtook, is forgotten with all that is in memory; what is stored is the truth.
 
-A key's value holds its tiles and its newest rows. Older rows lie in chunks, one a key and day, for the three that need them: a
+A key's value holds its tiles and its newest rows. Older rows lie in chunks of an hour, a day or a month, for the three that need them: a
 moment in the past, a window with a delay, and a correction, which takes its tile down and makes it again from the rows.
 """
 
@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from pipelines.core.clock import DAY, days, micros
+from pipelines.core.clock import days, micros
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.event import Event
 from pipelines.core.feature import FeatureSet
@@ -29,7 +30,7 @@ from pipelines.features.keyvalue import HEAD, KeyValue, MemoryValues, Moved, Sql
 from pipelines.features.microbatch import MicroBatch
 from pipelines.features.plan import Plan, align, plan
 from pipelines.features.rows import Rows
-from pipelines.features.state import Row, State, day_in, unpack_row
+from pipelines.features.state import Row, State, chunk_end, unpack_row
 from pipelines.features.tiles import FOREVER
 from pipelines.features.update import fill_of, oldest_of, update_of
 
@@ -149,10 +150,10 @@ class OnlineStore:
             states.clear()
         self._head = self.values.get([HEAD]).get(HEAD)
 
-    def put(self, changes: dict[bytes, bytes | None], head: Head) -> None:
+    def put(self, changes: dict[bytes, bytes | None], head: Head, added: Mapping[bytes, bytes] = MappingProxyType({})) -> None:
         """Make the changes and the new head, in one transaction. Raises Moved where another writer has been here."""
         data = _pack_head(head)
-        self.values.put([*changes.items(), (HEAD, data)], on=self._head)
+        self.values.put([*changes.items(), (HEAD, data)], added.items(), on=self._head)
         self._head = data
 
     @cached_property
@@ -194,7 +195,7 @@ class OnlineStore:
                 made = {key: fold(value, group, horizon) for key, value in page}
                 yield {key: made[key] for key, value in page if made[key] != value}, 0
             for page in self.values.scan(b"c%c" % group.number):
-                yield {key: None for key, _ in page if day_in(key) * DAY < horizon}, 0
+                yield {key: None for key, _ in page if chunk_end(key) <= horizon}, 0
         for n, kind in enumerate(self.plan.fields):
             for page in self.values.scan(b"i%c" % n):
                 old = [key for key, value in page if unpack_row(value)[0] < horizons[kind]]

@@ -19,7 +19,7 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.core.feature import Counted, FeatureSet, Filter
 from pipelines.features.tiles import FOREVER, Window, by_window, columns_read
 
-FORMAT = 2
+FORMAT = 3
 
 OBJECTS = ("first", "last", "bag")
 """Parts that are no number."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipelines.core.errors import ShelflifeError
-from pipelines.features.keyvalue import HEAD, PAGE, Change, Moved
+from pipelines.features.keyvalue import HEAD, PAGE, Addition, Change, Moved
 
 
 class RedisValues:
@@ -30,7 +30,7 @@ class RedisValues:
         found = self._redis.mget([self._prefix + key for key in keys]) if keys else []
         return {key: value for key, value in zip(keys, found, strict=True) if value is not None}
 
-    def put(self, changes: Iterable[Change], *, on: bytes | None) -> None:
+    def put(self, changes: Iterable[Change], added: Iterable[Addition] = (), *, on: bytes | None) -> None:
         kept, gone = {}, []
         for key, value in changes:
             if value is None:
@@ -42,6 +42,8 @@ class RedisValues:
             if pipe.get(self._prefix + HEAD) != on:
                 raise Moved
             pipe.multi()
+            for key, more in added:
+                pipe.append(self._prefix + key, more)
             if kept:
                 pipe.mset(kept)
             if gone:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 import msgspec
 
+from pipelines.core.clock import DAY
 from pipelines.features.plan import FROM, NEWEST, ROWS, SINCE, SLOTS, Group, Series
 from pipelines.features.tiles import FOREVER
 
@@ -24,8 +26,16 @@ State = list[Any]
 """See plan.NEWEST and the names beside it."""
 
 WORD = 8
+CHUNKS = (DAY // 24, DAY, 32 * DAY)
+"""How long the chunks of a key's older rows are."""
+
 OBSOLETE = 16
 """Tiles that may lie about before they are taken away."""
+
+LENGTHS = [bytes([short]) for short in range(WORD)]
+PADDINGS = [b"\xc1" * short for short in range(WORD)]
+"""What fills the last word, and the byte before the MessagePack that says how much; 0xc1 is never used there."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[list[tuple[Any, ...]], list[Any]]).decode
 _decode_rows = msgspec.msgpack.Decoder(list[tuple[Any, ...]]).decode
@@ -44,10 +54,10 @@ def blank(group: Group) -> State:
 def pack(state: State, group: Group) -> bytes:
     """The state as bytes, a whole number of words."""
     arrays = [state[slot] for slot in group.arrays]
-    head = array("d", [state[NEWEST], state[SINCE], *state[FROM], *map(len, arrays)])
+    head = array("d", (state[NEWEST], state[SINCE], *state[FROM], *map(len, arrays)))
     rest = _encode((state[ROWS], [state[slot] for slot in group.lists]))
-    padding = b"\xc1" * (-(len(rest) + 1) % WORD)  # the first byte says how many; 0xc1 is never used in MessagePack
-    return b"".join([head.tobytes(), *(a.tobytes() for a in arrays), bytes([len(padding)]), rest, padding])
+    short = -(len(rest) + 1) % WORD
+    return b"".join((head, *arrays, LENGTHS[short], rest, PADDINGS[short]))
 
 
 def unpack(data: bytes, group: Group) -> State:
@@ -75,11 +85,18 @@ def unpack_row(data: bytes) -> Row:
 
 
 def pack_rows(rows: Iterable[Row]) -> bytes:
-    return _encode(list(rows))
+    """Rows as bytes that others of the kind may follow: their length, then they."""
+    packed = _encode(list(rows))
+    return len(packed).to_bytes(4, "big") + packed
 
 
 def unpack_rows(data: bytes) -> list[Row]:
-    return _decode_rows(data)
+    """The rows of everything that `pack_rows` wrote one behind the other."""
+    rows, at = [], 0
+    while at < len(data):
+        begin, at = at + 4, at + 4 + int.from_bytes(data[at : at + 4], "big")
+        rows += _decode_rows(data[begin:at])
+    return rows
 
 
 def drop(state: State, series: Series, start: int) -> None:
@@ -94,15 +111,18 @@ def drop(state: State, series: Series, start: int) -> None:
 
 def trim(state: State, group: Group) -> None:
     """Takes tiles away that no window which ends now reaches; a window of the past is made from rows instead."""
-    for n, series in enumerate(group.series):
-        numbers, width = state[series.slot], series.width
+    for n, slot in enumerate(group.arrays):
+        numbers = state[slot]
+        if len(numbers) <= OBSOLETE:  # no tile is narrower than a double
+            continue
+        series, width = group.series[n], group.series[n].width
         reached = state[NEWEST] - series.reach
         reached -= reached % series.grain
         if len(numbers) > OBSOLETE * width and numbers[OBSOLETE * width] < reached:
             state[FROM][n] = reached
             del numbers[: bisect_left(numbers[::width], reached) * width]
-            for slot in series.lists.values():
-                state[slot] = [entry for entry in state[slot] if entry[0] >= reached]
+            for list_ in series.lists.values():
+                state[list_] = [entry for entry in state[list_] if entry[0] >= reached]
 
 
 def place(numbers: array[float], start: int, width: int, empty: array[float]) -> int:
@@ -134,19 +154,44 @@ def value_key(group: Group, key: Any) -> bytes:
     return b"v%c" % group.number + _key(key)
 
 
-def chunk_key(group: Group, key: Any, day: int) -> bytes:
-    """Where a key's older rows of a day (days since 1970) are kept."""
-    return b"c%c" % group.number + _key(key) + day.to_bytes(4, "big", signed=True)
+def chunks_for(group: Group, key: Any, rows: list[Row]) -> Iterable[tuple[bytes, list[Row]]]:
+    """Where older rows of a key (in order) are to be put away: the shortest chunks that are as long as the rows reach, so few of
+    them are touched; and a busy key's, which fill up soon, are short."""
+    span = rows[-1][0] - rows[0][0]
+    level = next((n for n, length in enumerate(CHUNKS) if span <= length), len(CHUNKS) - 1)
+    begin = _chunk_prefix(group, key)
+    for number, some in groupby(rows, key=lambda row: row[0] // CHUNKS[level]):
+        yield begin + _chunk_name(level, number), list(some)
 
 
-def day_in(key: bytes) -> int:
-    """The day of a chunk's key."""
-    return int.from_bytes(key[-4:], "big", signed=True)
+def chunk_keys(group: Group, key: Any, low: int, end: int) -> list[bytes]:
+    """Where a key's older rows with `low <= ts < end` may be kept."""
+    begin = _chunk_prefix(group, key)
+    return [
+        begin + _chunk_name(level, number)
+        for level, length in enumerate(CHUNKS)
+        for number in range(low // length, (end - 1) // length + 1)
+    ]
+
+
+def chunk_end(key: bytes) -> int:
+    """Before when everything in a chunk happened."""
+    return (int.from_bytes(key[-4:], "big", signed=True) + 1) * CHUNKS[key[-5]]
+
+
+def _chunk_prefix(group: Group, key: Any) -> bytes:
+    return b"c%c" % group.number + _key(key)
+
+
+def _chunk_name(level: int, number: int) -> bytes:
+    return bytes([level]) + number.to_bytes(4, "big", signed=True)
 
 
 def _key(key: Any) -> bytes:
     """A key's bytes: equal for what is equal, so True is 1 and 1.0 is 1."""
-    return _pack_key(key if key.__class__ is str else tuple(map(_whole, key)) if isinstance(key, tuple) else _whole(key))
+    if key.__class__ in (str, int):
+        return _pack_key(key)
+    return _pack_key(tuple(map(_whole, key)) if isinstance(key, tuple) else _whole(key))
 
 
 def _whole(value: Any) -> Any:

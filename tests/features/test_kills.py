@@ -102,7 +102,7 @@ def content(store):
     for group in store.plan.groups:
         for page in store.values.scan(b"c%c" % group.number):
             for key, value in page:
-                rows[key[1:-4]] += unpack_rows(value)
+                rows[key[1:-5]] += unpack_rows(value)
     for page in store.values.scan(b"i"):
         ids |= {key: unpack_row(value) for key, value in page}
     return tiles, {key: sorted(found) for key, found in rows.items()}, ids, store.offset()
