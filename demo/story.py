@@ -166,10 +166,9 @@ class Story:
         if judged["verdict"] != "pass":
             self.flow.wait("learn", run, 300)
             return False
-        task = self.flow.wait_for_approval("learn", run, 300)
-        self.flow.answer("learn", run, task, approve=True, comment="The challenger is better where it matters.")
         self.tell.say("a person's approval: given by the demo, through Airflow's REST API")
-        state = self.tell.step("the promotion", lambda: self.flow.wait("learn", run, 300))
+        said = {"approve": True, "comment": "The challenger is better where it matters."}
+        state = self.tell.step("the promotion", lambda: self.flow.see_through("learn", run, 300, **said))
         expect(state == "success", "the learn run ends well", state)
         return True
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pipelines.checks import data_docs
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.verdict import Finding
 
@@ -25,11 +26,6 @@ SHOWN = 3
 """So many of the unexpected values are shown."""
 
 ALIKE = {"<": "\u2039", ">": "\u203a"}
-POLICY = (
-    "<head><meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'self' 'unsafe-inline' https:; "
-    "img-src 'self' data:; font-src 'self' https:; base-uri 'none'; form-action 'none'\">"
-)
-"""What Data Docs may do: be looked at. They run no script, neither their own from other hosts nor any that came with the data."""
 
 
 def meet(suite: Suite, table: pa.Table, docs: Path | None = None) -> list[Finding]:
@@ -40,7 +36,7 @@ def meet(suite: Suite, table: pa.Table, docs: Path | None = None) -> list[Findin
     """
     required = {e.column for e in suite.expectations if e.type == "expect_column_values_to_not_be_null"}
     results = _run(suite, _frame(table, {e.column for e in suite.expectations}), docs)
-    _seal(docs)
+    data_docs.seal(docs)
     return [_finding(e, result, e.column in required) for e, result in zip(suite.expectations, results, strict=True)]
 
 
@@ -77,7 +73,7 @@ def _run(suite: Suite, frame: pd.DataFrame, docs: Path | None) -> list[Mapping[s
         )
         stored = context.suites.add(gx.ExpectationSuite(name=suite.kind, expectations=made))
         definition = context.validation_definitions.add(gx.ValidationDefinition(name=suite.kind, data=batch, suite=stored))
-        checkpoint = gx.Checkpoint(name=suite.kind, validation_definitions=[definition], actions=_data_docs(context, docs))
+        checkpoint = gx.Checkpoint(name=suite.kind, validation_definitions=[definition], actions=data_docs.site(context, docs))
         outcome = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame})
     (run,) = outcome.run_results.values()
     by_number = {result.expectation_config.meta["number"]: result.to_json_dict() for result in run.results}
@@ -120,28 +116,6 @@ def _configured(expectation: Expectation, number: int) -> Any:
     except (TypeError, ValueError, GreatExpectationsError) as error:
         why = " ".join(str(error).split())[:200]
         raise ShelflifeError(f"{expectation.name}: {why}; mend its kwargs") from None
-
-
-def _data_docs(context: Any, docs: Path | None) -> list[Any]:
-    """The action that writes Data Docs, where a folder is given."""
-    from great_expectations.checkpoint import UpdateDataDocsAction
-
-    if docs is None:
-        return []
-    docs.mkdir(parents=True, exist_ok=True)
-    backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.absolute())}
-    index = {"class_name": "DefaultSiteIndexBuilder"}
-    site = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "store_backend": backend, "site_index_builder": index}
-    context.add_data_docs_site("shelflife", site)
-    return [UpdateDataDocsAction(name="docs", site_names=["shelflife"])]
-
-
-def _seal(docs: Path | None) -> None:
-    """Put the policy into every page of the Data Docs."""
-    for path in docs.rglob("*.html") if docs else ():
-        text = path.read_text(encoding="utf-8")
-        if POLICY not in text:
-            path.write_text(text.replace("<head>", POLICY, 1), encoding="utf-8")
 
 
 def _finding(expectation: Expectation, result: Mapping[str, Any], required: bool) -> Finding:

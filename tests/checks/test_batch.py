@@ -180,3 +180,16 @@ def test_markup_in_the_data_is_no_markup_in_the_data_docs(validate, table, feed,
         parser.feed(path.read_text())
         assert not parser.found, path
         assert "Content-Security-Policy" in path.read_text().split("<link")[0]
+
+
+def test_a_browser_leads_from_the_index_of_the_data_docs_to_what_was_found_and_asks_no_other_host(
+    validate, table, page, tmp_path
+):
+    validate(table, docs=tmp_path / "docs")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((tmp_path / "docs" / "index.html").as_uri())
+    page.get_by_role("link", name="snapshot-payment").click()
+    page.get_by_text("Succeeded").wait_for()
+    assert page.locator("td:has-text('values must never be null')").first.is_visible()
+    assert all(url.startswith("file:") for url in asked), asked

@@ -134,7 +134,7 @@ def test_from_the_calendar_over_a_persons_word_to_promotions_and_crashes(throwaw
         }
         assert api.wait_for_approval("learn", runs["fraud"], 300) == "approve"
         assert throwaway.promoted() == [] or {p["case"] for p in throwaway.promoted()} == {"sentiment"}
-        api.answer("learn", runs["fraud"], "approve", approve=True, comment="looks right")
+        assert api.see_through("learn", runs["fraud"], 300, approve=True, comment="looks right") == "success"
 
         ended = {case: api.wait("learn", run, 300) for case, run in runs.items()}
         told = {case: api.tasks("learn", run) for case, run in runs.items()}
