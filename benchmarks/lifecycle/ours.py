@@ -129,11 +129,12 @@ def look(desk: Desk, feeds: Feeds, champion: Model, as_of: int) -> Diagnosis:
     watch = desk.block.monitor
     if failing := feeds.at(as_of).failing:
         return triage([[Finding(f"quality: {sentence}", "fail", None, "a feed as before") for sentence in failing]], watch)
-    rows = desk.known((desk.watched(as_of), as_of), as_of, feeds.held(as_of), feeds.rows_without(as_of))
+    holdout = desk.parts(champion.as_of).holdout
+    rows = desk.known((min(desk.watched(as_of), holdout[0]), as_of), as_of, feeds.held(as_of), feeds.rows_without(as_of))
     scores = champion.score(rows)
     findings = [Finding("quality: feeds", "pass", 0.0, "feeds as before")]
     findings += looking.shifts(desk.case, desk.block, rows, scores, as_of, champion.weigh)
-    outcomes = Outcomes.at(desk.case, desk.block, rows, scores, as_of, desk.parts(champion.as_of).holdout[0])
+    outcomes = Outcomes.at(desk.case, desk.block, rows, scores, as_of, holdout)
     found = outcomes.performance()
     findings += [outcomes.estimated(as_of), found]
     before = outcomes.lasting() if found.status == "fail" else []

@@ -16,6 +16,8 @@ from pipelines.core.params import Monitor, Retrain
 from pipelines.core.verdict import Finding
 from pipelines.evaluation import controller, drift, quality
 from pipelines.evaluation.controller import Entry
+from pipelines.evaluation.performance import Realised
+from pipelines.evaluation.performance import performance as measured
 from pipelines.evaluation.statistic import labelled
 from pipelines.evaluation.triage import Diagnosis, triage
 
@@ -25,6 +27,8 @@ MATURES = days(1)
 RESAMPLES = 200
 SPAN = (micros(WATCH.reference) + micros(WATCH.window) * WATCH.of) // DAY + 2
 METRIC = "roc_auc"
+HOLDOUT = 14 * DAY
+"""The champion's holdout: the first days that a look sees."""
 SAID = ("broken data", "concept change", "harmful shift", "harmless shift")
 """Diagnoses that say that something happened; the last of them writes no mail, and is counted all the same."""
 
@@ -43,12 +47,17 @@ def look(days_: Stream, end: int) -> Diagnosis:
 
 
 def performance(days_: Stream, end: int, back: int) -> Finding:
-    """The fall of the metric in a window of mature labels, against all before it."""
+    """The fall of the metric in a window of mature labels, against the champion's holdout and against all labels since."""
     length = micros(WATCH.labels)
     last = end - micros(MATURES) - back * length
-    spans = [(days_.ts >= last - length) & (days_.ts < last), days_.ts < last - length]
-    now, before = (drift.Realised(labelled(days_.label[m], days_.unit[m]), days_.score[m]) for m in spans)
-    return drift.performance(METRIC, now, before, WATCH, min_positives=10, resamples=RESAMPLES, seed=1)
+    first = int(days_.ts[0]) // DAY * DAY
+    holdout, before = days_.between(first, min(first + HOLDOUT, last - length)), days_.between(first, last - length)
+    now = days_.between(last - length, last)
+    alike = np.isin(days_.ts // DAY % 7, days_.ts[now] // DAY % 7)
+    known = Realised(labelled(days_.label, days_.unit), days_.score)
+    past = [days_.between(start, start + length) for start in range(first + (last - first) % length, last - length, length)]
+    references = {"its own holdout": holdout & alike, "the labels before": before & alike}
+    return measured(METRIC, known, now, references, WATCH, past=past, min_positives=10, resamples=RESAMPLES, seed=1)
 
 
 @dataclass

@@ -36,6 +36,10 @@ class Stream:
     def kinds(self) -> dict[str, str]:
         return {name: "category" for name, values in self.columns.items() if values.dtype.kind in "OU"}
 
+    def between(self, first: int, until: int) -> Array:
+        """The mask of the rows of [first, until)."""
+        return (self.ts >= first) & (self.ts < until)
+
     def last(self, days: int, end: int) -> Stream:
         """The rows of the `days` days before the instant `end`."""
         first, until = np.searchsorted(self.ts, [end - days * DAY, end])

@@ -14,11 +14,9 @@ import numpy as np
 
 from pipelines.core.clock import DAY, micros
 from pipelines.core.params import Monitor
-from pipelines.core.verdict import Finding, Status, judged
-from pipelines.evaluation.metrics import metric, statistics
-from pipelines.evaluation.paired import resample
+from pipelines.core.verdict import Finding, judged
 from pipelines.evaluation.slices import benjamini_hochberg
-from pipelines.evaluation.statistic import Array, Labelled, codes, nulls
+from pipelines.evaluation.statistic import Array, codes, nulls
 
 Columns = Mapping[str, Array]
 MOST_CATEGORIES = 20
@@ -373,55 +371,3 @@ def predictions(scores: Array, seen: Windows, monitor: Monitor) -> list[Finding]
     table = np.asarray(scores, float).reshape(len(scores), -1)
     names = ["score"] if table.shape[1] == 1 else [f"quantile {i}" for i in range(table.shape[1])]
     return shifts("predictions", dict(zip(names, table.T, strict=True)), {}, seen, monitor)
-
-
-@dataclass(frozen=True)
-class Realised:
-    """Rows whose labels are mature, with the champion's scores of them."""
-
-    rows: Labelled
-    scores: Array
-
-
-def performance(
-    name: str, now: Realised, before: Realised, monitor: Monitor, *, min_positives: int = 0, resamples: int = 1000, seed: int
-) -> Finding:
-    """Has the metric `name` fallen, on matured labels, against the reference, by `monitor.drop` and more than chance allows?
-
-    `observed` is the fall (more is worse) with its interval over independent units. `min_positives` of each label are needed
-    where the metric is about two classes. A large fall that chance may explain, or too few labels, is "cannot decide".
-    """
-    wanted, found = f"{name} fallen by less than {monitor.drop:g}", f"performance: {name}"
-    for span, side in ((now, "the window"), (before, "its reference")):
-        positives = int((span.rows.labels > 0).sum())
-        if span.rows.asks < monitor.min_rows or positives < min_positives:
-            seen = f"{span.rows.asks} mature labels with {positives} positives in {side}"
-            return Finding(
-                found, "unsure", None, wanted, advice=f"wanted {monitor.min_rows} with {min_positives} positives, got {seen}"
-            )
-    orient = metric(name, now.rows.levels).orient
-    draws = [_draws(name, span, resamples, seed + i).map(orient) for i, span in enumerate((before, now))]
-    fall = draws[0].apart(draws[1]).interval(0.025)
-    if not fall.known:
-        return Finding(found, "unsure", None, wanted, advice="the metric cannot be computed with confidence from these labels")
-    large = fall.estimate >= monitor.drop
-    status: Status = "pass" if not large else "fail" if fall.low > 0 else "unsure"
-    return Finding(found, status, fall.estimate, wanted, fall.low, fall.high, fall.sure)
-
-
-def _draws(name: str, span: Realised, resamples: int, seed: int) -> Any:
-    return resample(statistics([name], span.rows, span.scores), span.rows.units, resamples=resamples, seed=seed)[name]
-
-
-def persistent(looks: Sequence[Sequence[Finding]], monitor: Monitor) -> list[Finding]:
-    """The newest window's failures that failed in at least `persist` of the last `of` windows; `looks` is oldest first.
-
-    A window that could not be decided counts neither for nor against. The looks must share no row: the same rows looked at
-    twice are no second witness.
-    """
-    recent = [{f.name for f in look if f.status == "fail"} for look in looks[-monitor.of :]]
-    return [
-        f
-        for f in (looks[-1] if looks else ())
-        if f.status == "fail" and sum(f.name in names for names in recent) >= monitor.persist
-    ]

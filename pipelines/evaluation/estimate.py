@@ -9,8 +9,8 @@ import numpy as np
 
 from pipelines.core.params import Monitor
 from pipelines.core.verdict import Finding, Status
-from pipelines.evaluation.drift import Realised
 from pipelines.evaluation.metrics import measure, metric
+from pipelines.evaluation.performance import Realised
 from pipelines.evaluation.statistic import Array, Labelled
 
 DRAWS = 10

@@ -43,13 +43,18 @@ class Draws:
 
     def __sub__(self, other: Draws) -> Draws:
         """The paired difference: both were drawn with the same counts."""
-        return Draws(self.value - other.value, self.resampled - other.resampled, self.left_out - other.left_out, self.units)
+        return Draws(
+            self.value - other.value,
+            self.resampled - other.resampled,
+            self.left_out - other.left_out,
+            min(self.units, other.units),
+        )
 
-    def apart(self, other: Draws) -> Draws:
-        """The difference of two samples that share no unit: each was drawn by itself."""
-        away = np.r_[self.left_out - self.left_out.mean(), other.left_out.mean() - other.left_out]
-        value = self.value - other.value
-        return Draws(value, self.resampled - other.resampled, value + away, min(self.units, other.units))
+    @property
+    def spread(self) -> float:
+        """The standard deviation that chance gives the statistic; 0 where it is never defined."""
+        draws = self.resampled[np.isfinite(self.resampled)]
+        return float(draws.std()) if len(draws) else 0.0
 
     def map(self, function: Callable[[Array], Array]) -> Draws:
         """The draws of a function of the statistic."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pipelines.core.params import Monitor
 from pipelines.core.verdict import Finding
-from pipelines.evaluation.drift import persistent
+from pipelines.evaluation.performance import persistent
 
 Kind = Literal["broken data", "concept change", "harmful shift", "harmless shift", "cannot decide", "quiet"]
 CHANNELS = ("quality", "features", "predictions", "estimated", "performance")

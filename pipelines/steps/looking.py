@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -74,11 +74,12 @@ def see(workspace: Workspace, home: Home, case: str, as_of: int) -> Seen:
         return Seen(as_of, findings, broken_days=broken)
     _, _, released = champion
     told = home.landing.table("prediction", as_of) if usecase.hidden_by else None
-    rows = watched_rows(usecase, block, tables, as_of, released.files, told)
+    holdout = holdout_of(usecase, block, released.manifest)
+    rows = watched_rows(usecase, block, tables, as_of, released.files, holdout, told)
     scorer = bundle.open_scorer(released.files)
     scores = scorer.score({name: rows[name] for name in bundle.model_columns(usecase)})
     findings += shifts(usecase, block, rows, scores, as_of, importance(usecase, released.files, scorer))
-    outcomes = Outcomes.at(usecase, block, rows, scores, as_of, unseen_since(usecase, block, released.manifest))
+    outcomes = Outcomes.at(usecase, block, rows, scores, as_of, holdout)
     found = outcomes.performance()
     findings += [outcomes.estimated(as_of), found]
     fell = found.status == "fail"
@@ -196,12 +197,18 @@ def _refused(kind: str, columns: Mapping[str, np.ndarray], refused: np.ndarray, 
 
 
 def watched_rows(
-    usecase: UseCase, block: Block, tables: Mapping[str, Any], as_of: int, files: Mapping[str, bytes], told: Any = None
+    usecase: UseCase,
+    block: Block,
+    tables: Mapping[str, Any],
+    as_of: int,
+    files: Mapping[str, bytes],
+    holdout: tuple[int, int],
+    told: Any = None,
 ) -> Rows:
-    """Rows of the window, its reference, and of the asks whose labels matured meanwhile, as they were known at each ask. `told`
-    are our answers, where one of them may have hidden a label."""
+    """Rows of the window, its reference, of the asks whose labels matured meanwhile, and of the champion's holdout, however long
+    ago that was; as they were known at each ask. `told` are our answers, where one of them may have hidden a label."""
     from pipelines.evaluation import drift
-    from pipelines.features import batch, seen, split
+    from pipelines.features import batch, seen
 
     first = as_of - drift.history_needed(block.monitor) - micros(usecase.label.matures)
     index = None
@@ -211,11 +218,24 @@ def watched_rows(
         # The champion's own index was fitted before its holdout; what lies before it cannot be watched with it.
         index = replace(Index.from_npz(files["index.npz"]), until=0)
     share = _share(usecase, block, tables, first, as_of)
-    keep = None if share >= 1 else lambda asks: split.sampled(asks[usecase.unit].to_pylist(), share)
-    table = batch.rows(usecase, tables, (first, as_of), as_of=as_of, index=index, keep=keep, threads=block.train.threads)
+    keep = _kept(usecase.unit, share, ((first, as_of), holdout))
+    span = min(first, holdout[0]), as_of
+    table = batch.rows(usecase, tables, span, as_of=as_of, index=index, keep=keep, threads=block.train.threads)
     if told is not None:
         table = seen.weighed(table, told, usecase.name, usecase.hidden_by, block.label.heaviest)
     return Rows(from_arrow(table))
+
+
+def _kept(unit: str, share: float, spans: Sequence[tuple[int, int]]) -> Callable[[Any], np.ndarray]:
+    """The mask of the asks of these spans, and of that share of the units."""
+    from pipelines.features import split
+
+    def keep(asks: Any) -> np.ndarray:
+        ts = asks["ts"].to_numpy()
+        within = np.logical_or.reduce([(ts >= first) & (ts < last) for first, last in spans])
+        return within if share >= 1 else within & split.sampled(asks[unit].to_pylist(), share)
+
+    return keep
 
 
 def _share(usecase: UseCase, block: Block, tables: Mapping[str, Any], first: int, as_of: int) -> float:
@@ -241,11 +261,11 @@ def shifts(
     ]
 
 
-def unseen_since(usecase: UseCase, block: Block, manifest: Bundle) -> int:
-    """From when on the champion had not seen the labels: the start of the holdout that it was judged on."""
+def holdout_of(usecase: UseCase, block: Block, manifest: Bundle) -> tuple[int, int]:
+    """The span of asks that the champion was judged on before it was released: it had learnt from no label of it, nor of later."""
     from pipelines.features import split
 
-    return split.parts(int(manifest.made_from["as_of"]), usecase.label.matures, block.split).holdout[0]
+    return split.parts(int(manifest.made_from["as_of"]), usecase.label.matures, block.split).holdout
 
 
 def _last_learnt(home: Home, case: str, as_of: int) -> int:

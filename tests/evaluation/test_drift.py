@@ -4,14 +4,10 @@ import numpy as np
 import pytest
 
 from pipelines.core.clock import DAY, days
-from pipelines.core.verdict import Finding
 from pipelines.evaluation.drift import (
-    Realised,
     effect,
     history_needed,
     lasting,
-    performance,
-    persistent,
     predictions,
     shifts,
     threshold,
@@ -19,7 +15,6 @@ from pipelines.evaluation.drift import (
     weights,
     windows,
 )
-from pipelines.evaluation.statistic import labelled
 
 NOW = 100 * DAY
 
@@ -228,57 +223,3 @@ def test_each_quantile_of_a_forecast_is_watched(monitor):
     scores = np.stack([table["n0"], table["n0"] + 1 + 2.0 * (ts >= NOW - 14 * DAY)], axis=1)
     found = predictions(scores, windows(ts, monitor, NOW), monitor)
     assert [(f.name, f.status) for f in found] == [("predictions: quantile 0", "pass"), ("predictions: quantile 1", "fail")]
-
-
-def realised(seed, skill, rows=2000):
-    random = np.random.default_rng(seed)
-    labels = (random.random(rows) < 0.1) * 1.0
-    return Realised(
-        labelled(labels, random.integers(0, rows // 3, rows)), 1 / (1 + np.exp(-(skill * labels + random.normal(size=rows))))
-    )
-
-
-def test_a_fall_of_the_metric_is_found_and_a_level_one_is_not(monitor):
-    before = realised(1, 2.0)
-    assert performance("roc_auc", realised(2, 2.0), before, monitor, seed=1).status == "pass"
-    fall = performance("roc_auc", realised(3, 0.5), before, monitor, seed=1)
-    assert (fall.status, fall.low > 0) == ("fail", True)
-    assert performance("roc_auc", before, realised(3, 0.5), monitor, seed=1).status == "pass"  # better is no harm
-
-
-def test_chance_alone_is_no_fall(monitor):
-    falls = [
-        performance("average_precision", realised(s, 1.5, 400), realised(s + 500, 1.5, 1600), monitor, seed=s, resamples=400)
-        for s in range(40)
-    ]
-    assert sum(f.status == "fail" for f in falls) <= 3
-
-
-def test_unknown_labels_are_no_answer(monitor):
-    few = performance("roc_auc", realised(1, 2.0, 50), realised(2, 2.0), monitor, seed=1)
-    one_class = Realised(labelled(np.zeros(900), np.arange(900)), np.random.default_rng(1).random(900))
-    assert few.status == "unsure"
-    assert performance("roc_auc", one_class, realised(2, 2.0), monitor, seed=1).status == "unsure"
-    assert "positives" in performance("roc_auc", realised(1, 2.0), realised(2, 2.0), monitor, min_positives=900, seed=1).advice
-
-
-def finding(name, status):
-    return Finding(name, status, 1.0, "less")
-
-
-def test_an_alarm_needs_two_of_the_last_three_windows(monitor):
-    def lasting(*statuses):
-        return bool(persistent([[finding("features: a", status)] for status in statuses], monitor))
-
-    assert not lasting("fail")
-    assert lasting("fail", "fail")
-    assert lasting("fail", "pass", "fail")
-    assert lasting("fail", "unsure", "fail")
-    assert not lasting("fail", "fail", "pass")
-    assert not lasting("fail", "pass", "pass", "fail")
-    assert not persistent([], monitor)
-
-
-def test_two_columns_that_take_turns_are_no_lasting_drift(monitor):
-    looks = [[finding("features: a", "fail")], [finding("features: b", "fail")]]
-    assert persistent(looks, monitor) == []

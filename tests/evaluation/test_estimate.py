@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pipelines.evaluation.drift import Realised
 from pipelines.evaluation.estimate import Track, by_doubt, claimed, estimated, track
 from pipelines.evaluation.metrics import measure
+from pipelines.evaluation.performance import Realised
 from pipelines.evaluation.statistic import labelled
 
 

@@ -3,7 +3,8 @@ import pytest
 
 from pipelines.core.clock import DAY
 from pipelines.core.verdict import Finding
-from pipelines.evaluation.drift import Realised, performance, predictions, shifts, windows
+from pipelines.evaluation.drift import predictions, shifts, windows
+from pipelines.evaluation.performance import Realised, performance
 from pipelines.evaluation.quality import quality
 from pipelines.evaluation.statistic import labelled
 from pipelines.evaluation.triage import triage
@@ -105,12 +106,11 @@ def shop(seed, change, week):
 def findings(seed, change, week, monitor):
     ts, now, amount, labels, score, unit = shop(seed, change, week)
     seen = windows(ts, monitor, now)
-    known = Realised(labelled(labels[seen.current], unit[seen.current]), score[seen.current])
-    before = Realised(labelled(labels[seen.reference], unit[seen.reference]), score[seen.reference])
+    known, before = Realised(labelled(labels, unit), score), {"the labels before": seen.reference}
     columns = {"amount": amount}
     return [
         *quality(columns, {}, ts, seen, monitor, now=now), *shifts("features", columns, {}, seen, monitor), *predictions(score, seen, monitor),
-        performance("roc_auc", known, before, monitor, seed=seed, resamples=200),
+        performance("roc_auc", known, seen.current, before, monitor, seed=seed, resamples=200),
     ]  # fmt: skip
 
 
