@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from benchmarks.lifecycle.shop import Shop
 from pipelines.core.clock import DAY, instant, micros
 from pipelines.core.decision import Probability
-from pipelines.core.feature import FeatureSet
 from pipelines.core.params import Block
 from pipelines.core.usecase import Spec, UseCase
 from pipelines.evaluation import cost as money
@@ -29,7 +28,7 @@ from pipelines.steps.rows import Rows, from_arrow
 Held = frozenset[tuple[str, str]]
 """Partitions (kind, day of arrival) that are kept from training."""
 NOTHING: Held = frozenset()
-SETTINGS = {"trees": 40, "leaves": 15, "rate": 0.15, "min_leaf": 30}
+SETTINGS = {"trees": 25, "leaves": 15, "rate": 0.25, "min_leaf": 30}
 """LightGBM for everybody: fewer and larger steps than params.yaml has, for speed."""
 MEMORY = 62 * DAY
 """How far back the longest feature of both use cases looks, with its delay and its tile."""
@@ -76,8 +75,9 @@ class Desk:
         self.kinds = {name: case.features.kind(name) for name in self.names}
         self._rows: dict[Held, tuple[int, Rows]] = {}
         self._models: dict[tuple[int, Held], Model] = {}
-        self._told: tuple[tuple[int, Held], tuple[pa.Array, np.ndarray]] | None = None
-        self._bare = replace(case, features=FeatureSet((), (), ()), slices=())
+        self._told: tuple[tuple[int, Held], np.ndarray] | None = None
+        self._at: dict[Held, np.ndarray] = {}
+        self._labels = Labels(shop, case)
         self.first = shop.midnight(shop.setting.history)
         self.last = shop.midnight(shop.setting.history + 7 * shop.setting.weeks)
         self.mondays = [self.first + week * 7 * DAY for week in range(shop.setting.weeks)]
@@ -89,14 +89,6 @@ class Desk:
     def tables(self, held: Held) -> dict[str, pa.Table]:
         """The use case's events without the held partitions."""
         return {kind: without(self.shop.tables[kind], kind, held) for kind in self.case.kinds}
-
-    def _answers(self, first: int, as_of: int, held: Held) -> dict[str, pa.Table]:
-        """The asks and what tells their labels, as far as they can matter to asks from `first` on."""
-        found = {}
-        for kind in {self.case.asks.kind, self.case.label.of}:
-            begin, end = np.searchsorted(self.shop.arrived[kind], [first, as_of + 1])
-            found[kind] = without(self.shop.tables[kind].slice(begin, end - begin), kind, held)
-        return found
 
     def rows(self, held: Held) -> Rows:
         """Every ask from the first training row on, its features as they were known at its own moment."""
@@ -122,19 +114,18 @@ class Desk:
         that came before is held by then.
         """
         rows = self.rows(of)
-        chosen = rows.take(slice(*np.searchsorted(rows["ts"], span)))
-        asks, labels = self._labels(as_of, held)
-        at = pc.index_in(pa.array(chosen["ask"], pa.string()), value_set=asks).fill_null(-1).to_numpy()
-        return Rows({**chosen.columns, "label": np.where(at >= 0, labels[at], np.nan)})
-
-    def _labels(self, as_of: int, held: Held) -> tuple[pa.Array, np.ndarray]:
-        """Every ask that anything at `as_of` may be learnt from or judged on, and its label as it was known then."""
+        span_of = slice(*np.searchsorted(rows["ts"], span))
         if self._told is None or self._told[0] != (as_of, held):
-            first = min(self.parts(as_of).train[0], self.watched(as_of))
-            told = batch.rows(self._bare, self._answers(first, as_of, held), (first, as_of), as_of=as_of)
-            asks = told["ask"].combine_chunks(), told["label"].to_numpy(zero_copy_only=False)
-            self._told = (as_of, held), asks
-        return self._told[1]
+            self._told = (as_of, held), self._labels.at(as_of, held)
+        labels = self._told[1][self._places(of)[span_of]]
+        return Rows({**rows.take(span_of).columns, "label": np.where(rows["ts"][span_of] < as_of, labels, np.nan)})
+
+    def _places(self, of: Held) -> np.ndarray:
+        """Where in the shop's table of asks each row comes from."""
+        if of not in self._at:
+            ids = self.shop.tables[self.case.asks.kind]["id"].combine_chunks()
+            self._at[of] = pc.index_in(pa.array(self.rows(of)["ask"], pa.string()), value_set=ids).to_numpy()
+        return self._at[of]
 
     def watched(self, as_of: int) -> int:
         """Where the rows begin that the watch looks at."""
@@ -189,6 +180,42 @@ class Desk:
         item = np.array([int(name[1:]) for name in rows["item"]])
         units, price = self.shop.truth.of_listings(day, item)
         return np.asarray(self.case.answers.cost.costs(money.orders(self.case.answers, scores), units, price), float)
+
+
+class Labels:
+    """Which event tells which ask's label, found once; so that the labels as they were known at any moment are one sum."""
+
+    def __init__(self, shop: Shop, case: UseCase) -> None:
+        self.case, label = case, case.label
+        asks, told = shop.tables[case.asks.kind], shop.tables[label.of]
+        (by,) = label.keys
+        names = pc.unique(told[by].combine_chunks())
+        code = pc.index_in(told[by].combine_chunks(), value_set=names).to_numpy()
+        asked = pc.index_in(asks[by].combine_chunks(), value_set=names).fill_null(len(names)).to_numpy()
+        when = told["ts"].to_numpy() - shop.start
+        order = np.lexsort((when, code))
+        line = _line(code[order], when[order])
+        first = asks["ts"].to_numpy() - shop.start + micros(label.ahead)
+        begin, end = (np.searchsorted(line, _line(asked, ts)) for ts in (first, first + micros(label.within)))
+        many = np.where(asked < len(names), end - begin, 0)
+        self.asks = len(first)
+        self.ask = np.repeat(np.arange(self.asks), many)
+        event = order[np.repeat(begin - np.cumsum(many) + many, many) + np.arange(many.sum())]
+        self.arrived = told["arrived"].to_numpy()[event]
+        worth = told[label.how.field].fill_null(0).to_numpy() if label.how.how == "sum" else np.ones(len(told))
+        self.worth = worth[event].astype(float)
+
+    def at(self, as_of: int, held: Held) -> np.ndarray:
+        """The label of every ask of the shop's table, as it was known at `as_of` without what was held by then."""
+        days = [instant(day) for kind, day in held if kind == self.case.label.of]
+        known = (self.arrived <= as_of) & ~np.isin(self.arrived // DAY * DAY, days)
+        value = np.bincount(self.ask[known], self.worth[known], self.asks)
+        return value if self.case.label.at_least is None else (value >= self.case.label.at_least).astype(float)
+
+
+def _line(code: np.ndarray, ts: np.ndarray) -> np.ndarray:
+    """One number that orders by key, then by time."""
+    return code.astype(np.int64) * (1000 * DAY) + ts + 100 * DAY
 
 
 def _weights(encoder: Encoder, estimator: Any) -> Mapping[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,7 @@ class Span:
         before = np.arange(self.slots) < self.slots - self.apart
         return before & np.isin(self.season, self.season[window]) & ~window
 
+    @cache  # noqa: B019  a span is four numbers, and a program looks through few of them
     def comparisons(self) -> tuple[Array, Array]:
         """The window and the reference of each comparison: the last windows' first, then those of all past windows."""
         before = self.slots - self.apart
