@@ -17,6 +17,7 @@ HEAVY = {"train"}
 """Stages that take the whole machine: one at a time over all runs, in the pool that SHELFLIFE_TRAIN_POOL names."""
 PATIENCE = timedelta(hours=24)
 """How long a person has to answer. No answer is no promotion."""
+REASON = "(fresher|cheaper|smaller|faster)"
 OPENED = {"CASE": "{{ ti.xcom_pull(task_ids='open')['case'] }}", "RUN": "{{ ti.xcom_pull(task_ids='open')['run'] }}"}
 
 
@@ -91,7 +92,13 @@ with (
         params={
             "key": Param(
                 "", type="string", pattern=f"^({KEY})?$", description="case@as_of, when it is not started by a partition"
-            )
+            ),
+            "reasons": Param(
+                "",
+                type="string",
+                pattern=f"^({REASON}(,{REASON})*)?$",
+                description="Why a challenger that is no better may replace the champion in this run: fresher, cheaper, smaller, faster",
+            ),
         },
         user_defined_macros={f.__name__: f for f in (name_of, link_of, approver_of, reason_of, status_of)},
         tags=["shelflife"],
@@ -102,7 +109,8 @@ with (
         "KEY": "{{ dag_run.partition_key or params.key }}",
         "RUN": "{{ name_of(dag_run.partition_key or params.key, run_id) }}",
     }
-    opened = verb("open", 'learn open --run "$RUN" --json -- "$KEY"', env=asked)
+    stated = {"REASONS": "{{ params.reasons }}"}
+    opened = verb("open", 'learn open --run "$RUN" --reasons "$REASONS" --json -- "$KEY"', env={**asked, **stated})
     edges = graph(read("dvc.yaml")["stages"])
     stages = {
         stage: verb(

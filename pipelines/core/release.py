@@ -85,13 +85,18 @@ class Release:
         }  # fmt: skip
 
 
+REASONS = ("fresher", "cheaper", "smaller", "faster")
+"""Why a challenger that is no better may still replace the champion."""
+
+
 @dataclass(frozen=True)
 class Moment:
     """What the world was when a run began: a small committed file, a dependency of ingest and evaluate.
 
     `as_of` and `log` (the digest of the closed partitions up to then) fix the data; `champion` is the digest of the bundle to
     judge against (None: there is none yet); `holdout` names the frozen holdout and `looks` how often it was opened before.
-    `opens_holdout` is true only where `learn` runs: on a laptop evaluate judges on validation data.
+    `opens_holdout` is true only where `learn` runs: on a laptop evaluate judges on validation data. `reasons` are those that a
+    person states for this run alone, why a challenger that is no better may replace the champion.
     """
 
     usecase: str
@@ -101,3 +106,4 @@ class Moment:
     holdout: str
     looks: int
     opens_holdout: bool
+    reasons: tuple[str, ...] = ()

@@ -10,12 +10,10 @@ import numpy as np
 
 from pipelines.core.decision import Quantiles, Ranking
 from pipelines.core.errors import NotDecidable, ShelflifeError
+from pipelines.core.release import REASONS
 from pipelines.core.usecase import UseCase
 from pipelines.core.verdict import Finding
 from pipelines.evaluation.statistic import Array, Labelled, labelled
-
-REASONS = ("fresher", "cheaper", "smaller", "faster")
-"""Why a challenger that is no better may still replace the champion."""
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def gather(
         amounts=amounts(usecase, rows), ask=groups(usecase, rows), card=rows.columns.get("card"), ts=rows["ts"],
         latency_ms=challenger.latency_ms, size_mb=challenger.size_mb, memory_mb=challenger.memory_mb, parity=challenger.parity,
         champion_latency_ms=champion.latency_ms if champion else None, champion_size_mb=champion.size_mb if champion else None,
-        weight=rows.columns.get("weight"), looks=moment.looks,
+        weight=rows.columns.get("weight"), looks=moment.looks, reasons=moment.reasons,
     )  # fmt: skip
 
 

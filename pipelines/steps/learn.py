@@ -16,7 +16,7 @@ from pipelines.evaluation.controller import Entry
 from pipelines.steps import reproduce
 from pipelines.steps.decided import record_decision
 from pipelines.steps.journal import LEASE, note, obstacle, post
-from pipelines.steps.moment import closed_moment, moment_here, moment_of
+from pipelines.steps.moment import closed_moment, moment_here, moment_of, reasons_of
 from pipelines.steps.runs import Key, Run, Runs, key_of, small_outputs
 from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
@@ -39,6 +39,7 @@ ENDINGS: dict[str, tuple[Literal["promoted", "rejected", "crashed"], Literal["un
     "crashed": ("crashed", None),
 }
 """What the controller's journal hears of an ending, and how sure it is; nothing new where the verdict ended the run already."""
+SAID = "why a challenger that is no better may replace the champion in this run, such as cheaper or smaller,faster"
 WORDS = {
     "rejected": "the challenger was rejected; the champion keeps answering",
     "inconclusive": "the evidence does not decide; the champion keeps answering",
@@ -66,6 +67,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     ask.add_argument("--link", default="", help="where they answer")
     close = _action(actions, "close", "end a run, free its use case, remove old worktrees")
     close.add_argument("--status", required=True, choices=STATUSES)
+    for action in (moment, opening):
+        action.add_argument("--reasons", default="", metavar="WORDS", help=SAID)
     for action in (
         opening,
         _action(actions, "list", "the runs there are"),
@@ -94,11 +97,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     key = Key.parse(args.case)
     home = open_home(workspace)
     if args.action == "moment":
-        return moment_here(workspace, home, key.case, _as_of(args, key))
+        return moment_here(workspace, home, key.case, _as_of(args, key), reasons_of(args.reasons))
     if args.action == "open":
         return open_run(
-            workspace, home, runs, key.case, args.run, as_of=_as_of(args, key), backfill=args.backfill or key.backfill
-        )
+            workspace, home, runs, key.case, args.run, as_of=_as_of(args, key), backfill=args.backfill or key.backfill,
+            reasons=reasons_of(args.reasons),
+        )  # fmt: skip
     if args.action == "record":
         return record(workspace, home, runs, key.case, args.run)
     if args.action == "ask":
@@ -121,9 +125,11 @@ def _as_of(args: argparse.Namespace, key: Key) -> int | None:
 
 
 def open_run(
-    workspace: Workspace, home: Home, runs: Runs, case: str, name: str, *, as_of: int | None = None, backfill: bool = False
-) -> dict[str, Any]:
-    """Begin a run, or find it begun: opening twice is opening once. A run that was recorded before is opened at its own commit.
+    workspace: Workspace, home: Home, runs: Runs, case: str, name: str, *, as_of: int | None = None, backfill: bool = False,
+    reasons: tuple[str, ...] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """Begin a run, or find it begun: opening twice is opening once, with the reasons that were stated first. A run that was recorded
+    before is opened at its own commit.
 
     Raises ShelflifeError for an unknown use case or a moment whose days are not closed yet. Where the run shall not be now the
     result says why (early: the home's clock is not there yet; busy: another run of the use case is in flight; held), with exit
@@ -147,7 +153,7 @@ def open_run(
         )
         tree = runs.add(begun)
         if not runs.ref(begun.ref):
-            moment = moment_of(workspace, home, usecase, begun)
+            moment = moment_of(workspace, home, usecase, begun, reasons)
             Workspace(tree).write_moment(moment)
             runs.commit(begun, f"{key_of(begun)}: the moment", [f"moments/{case}.yaml"])
         runs.write(begun)

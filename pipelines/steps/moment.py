@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.core.clock import iso
 from pipelines.core.errors import ShelflifeError
-from pipelines.core.release import Moment
+from pipelines.core.release import REASONS, Moment
 
 if TYPE_CHECKING:
     from pipelines.core.usecase import UseCase
@@ -15,8 +15,17 @@ if TYPE_CHECKING:
     from pipelines.store.home import Home
 
 
-def moment_of(workspace: Workspace, home: Home, usecase: UseCase, run: Run) -> Moment:
-    """What the world was when the run began. Opening the holdout is counted, except in a backfill, which judges on validation data."""
+def reasons_of(text: str) -> tuple[str, ...]:
+    """Reasons that a person states for one run, as `cheaper` or `cheaper,smaller`. Raises ShelflifeError for any other word."""
+    said = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if unknown := [word for word in said if word not in REASONS]:
+        raise ShelflifeError(f"there is no reason {', '.join(map(ascii, unknown))[:100]}; wanted some of {', '.join(REASONS)}")
+    return said
+
+
+def moment_of(workspace: Workspace, home: Home, usecase: UseCase, run: Run, reasons: tuple[str, ...] = ()) -> Moment:
+    """What the world was when the run began, and what a person stated for it. Opening the holdout is counted, except in a backfill,
+    which judges on validation data."""
     case, at = usecase.name, run.as_of
     holdout = holdout_of(workspace, usecase, at)
     releases = home.releases
@@ -24,11 +33,13 @@ def moment_of(workspace: Workspace, home: Home, usecase: UseCase, run: Run) -> M
     held = home.quarantine.held(usecase.snapshot)
     champion = _champion_then(home, case, at) if run.backfill else _champion_now(home, case)
     return Moment(
-        case, at, home.landing.digest(usecase.snapshot, at, held), champion, holdout, looks, opens_holdout=not run.backfill
+        case, at, home.landing.digest(usecase.snapshot, at, held), champion, holdout, looks, not run.backfill, reasons
     )
 
 
-def moment_here(workspace: Workspace, home: Home, case: str, as_of: int | None) -> dict[str, Any]:
+def moment_here(
+    workspace: Workspace, home: Home, case: str, as_of: int | None, reasons: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Write the moment into this checkout. It opens no holdout: on a laptop evaluate judges on validation data."""
     usecase = workspace.case(case)
     now = home.clock()()
@@ -37,7 +48,8 @@ def moment_here(workspace: Workspace, home: Home, case: str, as_of: int | None) 
     held = home.quarantine.held(usecase.snapshot)
     log = home.landing.digest(usecase.snapshot, at, held)
     looks = home.releases.looks(case, holdout)
-    path = workspace.write_moment(Moment(case, at, log, _champion_now(home, case), holdout, looks, opens_holdout=False))
+    moment = Moment(case, at, log, _champion_now(home, case), holdout, looks, opens_holdout=False, reasons=reasons)
+    path = workspace.write_moment(moment)
     return {"text": f"{path.relative_to(workspace.root)}: {case} as of {iso(at)}", "as_of": iso(at)}
 
 

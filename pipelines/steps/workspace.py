@@ -64,7 +64,7 @@ class Workspace:
             raise ShelflifeError(f"{case} has no moment yet: write one with `shelflife learn moment {case} --as-of 2025-05-26`")
         try:
             data = dict(read_yaml(path))
-            return Moment(**{**data, "as_of": instant(data["as_of"])})
+            return Moment(**{**data, "as_of": instant(data["as_of"]), "reasons": tuple(data.get("reasons", ()))})
         except (TypeError, KeyError, ValueError) as error:
             raise ShelflifeError(
                 f"{path.name} is no moment ({error}); write it anew with `shelflife learn moment {case}`"
@@ -74,7 +74,8 @@ class Workspace:
         """The moment as a small file that people can read and git can keep."""
         path = self.moment_path(moment.usecase)
         path.parent.mkdir(exist_ok=True)
-        text = yaml.safe_dump({**asdict(moment), "as_of": iso(moment.as_of)}, sort_keys=False)
+        plain = {**asdict(moment), "as_of": iso(moment.as_of), "reasons": list(moment.reasons)}
+        text = yaml.safe_dump(plain, sort_keys=False)
         path.write_text(f"# What the world was when this run began.\n{text}")
         return path
 

@@ -174,6 +174,20 @@ def test_a_run_has_one_name_however_often_its_tasks_are_tried(learn):
     assert re.fullmatch(r"r[0-9a-f]{12}", name_of("fraud@2025-05-26T00:00:00Z@backfill", "manual__1"))
 
 
+@pytest.mark.parametrize(
+    ("said", "fits"), [("", True), ("cheaper", True), ("cheaper,smaller", True), ("nicer", False), ("cheaper; rm", False)]
+)
+def test_a_person_may_state_reasons_for_one_run(learn, said, fits):
+    assert learn.get_task("open").env["REASONS"] == "{{ params.reasons }}"
+    assert bool(re.search(learn.params.get_param("reasons").schema["pattern"], said)) == fits
+
+
+def test_the_reasons_that_may_be_stated_are_the_gates():
+    from pipelines.core.release import REASONS
+
+    assert f"({'|'.join(REASONS)})" in (HERE / "dags/learn.py").read_text()
+
+
 def bash(bag):
     return [task for dag in bag.dags.values() for task in dag.tasks if hasattr(task, "bash_command")]
 

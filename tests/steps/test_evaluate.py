@@ -1,13 +1,15 @@
 """Everybody is judged on the same asks; of a ranking, each on the candidates of its own index."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from pipelines.core.release import Moment
 from pipelines.evaluation.metrics import measure
 from pipelines.evaluation.statistic import labelled
-from pipelines.steps.evaluate import Judged, together
+from pipelines.steps.evaluate import Judged, gather, together
 from pipelines.steps.rows import Rows
 
 WANTED = {"a": "x", "b": "y", "c": "z"}
@@ -74,6 +76,17 @@ def test_an_ask_that_a_model_has_no_row_for_is_not_known_to_it():
     _, scored = together(rows, [judged(rows, [0.5, 0.1]), judged(less, [0.7])])
     assert scored[1].scores[0] == 0.7
     assert np.isnan(scored[1].scores[1])
+
+
+@pytest.mark.parametrize("reasons", [(), ("cheaper",)])
+def test_the_gate_hears_what_a_person_stated_for_the_run(reasons):
+    case = SimpleNamespace(unit="session", slices=(), answers=None)
+    rows = Rows({name: np.zeros(2) for name in ("label", "session", "ts")})
+    one = replace(judged(rows, [0.5, 0.1]), memory_mb=1.0)
+    moment = Moment("fraud", 0, "", None, "", 0, True, reasons)
+    evidence = gather(case, rows, one, one, None, moment)
+    assert evidence.reasons == reasons
+    assert evidence.upheld(cheaper=True) == reasons
 
 
 def test_the_same_rows_stay_as_they_are(two):

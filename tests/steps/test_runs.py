@@ -20,8 +20,10 @@ from pipelines.core.clock import DAY, iso
 from pipelines.core.errors import ShelflifeError
 from pipelines.evaluation.controller import Entry, fold
 from pipelines.steps import learn, reproduce
+from pipelines.steps.moment import reasons_of
 from pipelines.steps.processes import tagged
 from pipelines.steps.runs import Key, Run, Runs, git
+from pipelines.steps.workspace import Workspace
 
 AS_OF = "2025-05-19T00:00:00Z"
 
@@ -115,6 +117,29 @@ def test_opening_twice_is_opening_once_and_counts_one_look(throwaway):
     moment = yaml.safe_load((Path(second["worktree"]) / "moments/fraud.yaml").read_text())
     assert home.releases.looks("fraud", moment["holdout"]) == 1
     assert [entry["name"] for entry in home.runs.journal("fraud")] == ["triggered", "started"]
+
+
+def test_what_a_person_states_for_a_run_is_in_its_moment_and_the_first_word_stands(throwaway):
+    opened = open_run(throwaway, reasons=("cheaper",))
+    open_run(throwaway, reasons=("fresher",))
+    text = git(throwaway.root, "show", f"{opened['ref']}:moments/fraud.yaml")
+    assert yaml.safe_load(text)["reasons"] == ["cheaper"]
+    assert Workspace(Path(opened["worktree"])).moment("fraud").reasons == ("cheaper",)
+
+
+def test_a_moment_of_before_there_were_reasons_has_none(throwaway):
+    tree = Path(open_run(throwaway)["worktree"])
+    path = tree / "moments/fraud.yaml"
+    path.write_text(path.read_text().replace("reasons: []\n", ""))
+    assert "reasons" not in path.read_text()
+    assert Workspace(tree).moment("fraud").reasons == ()
+
+
+def test_reasons_are_said_by_commas_and_any_other_word_is_refused():
+    assert reasons_of("") == ()
+    assert reasons_of("cheaper, smaller,cheaper") == ("cheaper", "smaller")
+    with pytest.raises(ShelflifeError, match="no reason 'nicer'; wanted some of fresher, cheaper, smaller, faster"):
+        reasons_of("cheaper,nicer")
 
 
 def test_a_run_that_was_killed_while_opening_is_opened_again(throwaway):
