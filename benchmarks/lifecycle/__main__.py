@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,8 @@ def main() -> int:
 def _measure(seeds: Sequence[int], folder: Path, processes: int) -> None:
     """Each seed in a process; what has been measured before is not measured again."""
     waiting = [seed for seed in seeds if not all(_file(folder, case, seed).exists() for case in CASES)]
-    with ProcessPoolExecutor(processes) as pool:
-        for seed, seconds in pool.map(one, waiting, [folder] * len(waiting)):
+    with ProcessPoolExecutor(processes) if processes > 1 else nullcontext() as pool:
+        for seed, seconds in (pool.map if pool else map)(one, waiting, [folder] * len(waiting)):
             print(f"shop {seed}: {seconds:.0f} s of CPU", file=sys.stderr, flush=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,9 +33,25 @@ def summary(seasons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     weeks = {name: np.mean([_weekly(season, name) for season in seasons], axis=0).round(2).tolist() for name in names}
     oracle = interval([sum(season["oracle"]) / days for season in seasons])
     return {
-        "seeds": len(seasons), "days": days, "asks": int(np.mean([season["asks"] for season in seasons])), "oracle": oracle,
+        "seeds": len(seasons), "shops": [season["seed"] for season in seasons], "days": days, "oracle": oracle,
+        "asks": int(np.mean([season["asks"] for season in seasons])), "mondays": mondays(seasons),
         "quiet_days": sum(season["quiet"] for season in seasons), "rows": rows, "lost_by_week": weeks,
     }  # fmt: skip
+
+
+def mondays(seasons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What became of ours' Mondays: how many challengers `pass`, `fail` or stay `unsure`, on how many the data were not `valid`; which
+    findings stood `alone` in the way of an undecided one; and in how many shops nothing ever passed (`unmoved`)."""
+    said = [words.split(": ", 1) for season in seasons for _, words in season["policies"][OURS]["notes"] if ": " in words]
+    undecided = [found.split(", ") for verdict, found in said if verdict == "unsure"]
+    alone = Counter(found[0].rsplit(" ", 1)[0] for found in undecided if len(found) == 1)
+    verdicts = Counter(verdict for verdict, _ in said)
+    unmoved = sum(not season["policies"][OURS]["promotions"] for season in seasons)
+    return {
+        **{name: verdicts[name] for name in ("pass", "fail", "unsure", "not valid")},
+        "alone": dict(alone.most_common()),
+        "unmoved": unmoved,
+    }
 
 
 def _lost(season: Mapping[str, Any], name: str) -> float:

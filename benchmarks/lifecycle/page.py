@@ -23,8 +23,12 @@ truth is known: what every answer really cost, when the world changed, and when 
 same models of the same shops fresh for half a year; this is what each of them loses.
 
 ![Money lost against the oracle, week by week](images/lifecycle.svg)"""
+REASONS: dict[str, str] = {}
+"""Why a policy is not provably beaten, by use case: said only where one is not."""
 ENOUGH = 20
 """With fewer shops the page says so."""
+FEWEST = 5
+"""With fewer shops nothing is said to be proven."""
 COLUMNS = (
     "", "lost, EUR per 100 days", "more than shelflife", "faults found", "changes found", "recovered", "false actions per 100 quiet days",
     "retrainings", "promotions", "CPU, s",
@@ -66,11 +70,14 @@ def write() -> None:
 
 
 def _case(name: str, found: Mapping[str, Any]) -> str:
-    said = f"{found['seeds']} shops, {found['days']} days each, {found['quiet_days']} of all days quiet. "
+    shops = found["shops"]
+    said = f"{found['seeds']} shops (seeds {shops[0]} to {shops[-1]}), {found['days']} days each, {found['quiet_days']} of all days quiet. "
     said += f"The oracle pays {_money(found['oracle'])} EUR per 100 days."
     if found["seeds"] < ENOUGH:
         said += f" These are fewer than {ENOUGH} shops: the intervals are wide, and `make bench-lifecycle` goes on where it stopped."
-    return "\n\n".join([f"## {name.capitalize()}", said, _table(found["rows"]), _verdict(found["rows"])])
+    return "\n\n".join(
+        [f"## {name.capitalize()}", said, _table(found["rows"]), _verdict(found["rows"], found["seeds"]), *_why(name, found)]
+    )
 
 
 def _table(rows: Mapping[str, Any]) -> str:
@@ -97,16 +104,43 @@ def _found(spread: Mapping[str, Any]) -> str:
     return f"{spread['found']} of {spread['of']}, {when}"
 
 
-def _verdict(rows: Mapping[str, Any]) -> str:
+def _verdict(rows: Mapping[str, Any], shops: int) -> str:
     """Where the paired interval is clear of zero and where it is not, in words."""
     lines = []
     for name, row in rows.items():
         if "saved" not in row:
             continue
-        mean, low, high = row["saved"]
-        word = "less than" if low > 0 else "more than" if high < 0 else "neither provably less nor more than"
-        lines.append(f"- shelflife loses **{word}** *{name}*: by {_money((mean, low, high))} EUR per 100 days.")
+        word = _compared(*row["saved"][1:], shops)
+        lines.append(f"- Shelflife loses **{word}** *{name}*: by {_money(row['saved'])} EUR per 100 days.")
     return "\n".join(lines)
+
+
+def _compared(low: float, high: float, shops: int) -> str:
+    if shops < FEWEST:
+        return "nobody can say whether less than"
+    if low == high == 0:
+        return "to the cent as much as"
+    return "less than" if low > 0 else "more than" if high < 0 else "neither provably less nor more than"
+
+
+def _why(case: str, found: Mapping[str, Any]) -> list[str]:
+    """What our gate did on its Mondays and, where another policy is not provably beaten, why that is."""
+    seen = found["mondays"]
+    trained = seen["pass"] + seen["fail"] + seen["unsure"]
+    told = (
+        f"Shelflife trained {trained:,} challengers: {seen['pass']} passed, {seen['fail']} were rejected, {seen['unsure']} could not be "
+        f"decided. On {seen['not valid']} Mondays the data did not validate, and nothing was trained."
+    )
+    if seen["alone"]:
+        each = ", ".join(f"{name} ({times})" for name, times in seen["alone"].items())
+        told += f" Of the undecided, one finding alone stood in the way of {sum(seen['alone'].values())}: {each}."
+    if seen["unmoved"]:
+        told += (
+            f" In {seen['unmoved']} of {found['seeds']} shops no challenger ever passed: the first model answered all along, so that there "
+            "shelflife lost to the cent what *never retrain* lost."
+        )
+    unproven = [name for name, row in found["rows"].items() if "saved" in row and row["saved"][1] <= 0]
+    return [told, REASONS[case]] if unproven and case in REASONS else [told]
 
 
 def _policies() -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow.compute as pc
 import pytest
 
+from benchmarks.lifecycle import __main__ as bench
 from benchmarks.lifecycle import figures, page, peers, picture, season
 from benchmarks.lifecycle.learning import NOTHING, Desk
 from benchmarks.lifecycle.ours import Feeds
@@ -229,28 +230,65 @@ def test_the_measured_page_has_every_policy_and_half_a_year(measured):
 
 
 def test_the_page_says_how_many_shops_and_where_ours_is_not_provably_better():
-    """On made-up seasons of two shops, in which ours loses 5 a day less than all others but one."""
-    seasons = [made_up(seed) for seed in (1, 2)]
+    """On made-up seasons of six shops, in which ours loses less than all others but one, and as much as another."""
+    seasons = [made_up(seed) for seed in range(1, 7)]
     text = page.rendered({"setting": vars(Setting()), "machine": "a machine", "cases": {"fraud": figures.summary(seasons)}})
-    assert "2 shops, 14 days each" in text
+    assert "6 shops (seeds 1 to 6), 14 days each" in text
     assert "fewer than 20" in text
     assert "loses **less than** *every week*" in text
     assert "loses **more than** *point compare*" in text
+    assert "trained 18 challengers: 6 passed, 6 were rejected, 6 could not be decided" in text
+    assert "one finding alone stood in the way of 6: slice: country (6)" in text
+    assert "loses **to the cent as much as** *never retrain*" in text
+    assert "no challenger ever passed" not in text
     assert picture.draw({"fraud": figures.summary(seasons)}).count("<polyline") == len(POLICIES)
+
+
+def test_of_few_shops_nothing_is_said_to_be_proven():
+    text = page.rendered(
+        {"setting": vars(Setting()), "machine": "a machine", "cases": {"fraud": figures.summary([made_up(1)])}}
+    )
+    assert text.count("nobody can say whether less than") == len(POLICIES) - 1
+
+
+def test_a_shop_in_which_nothing_ever_passed_is_said_to_be_one():
+    found = [made_up(1), made_up(2)]
+    found[0]["policies"]["shelflife"]["promotions"] = 0
+    text = page.rendered({"setting": vars(Setting()), "machine": "a machine", "cases": {"demand": figures.summary(found)}})
+    assert "In 1 of 2 shops no challenger ever passed" in text
+
+
+def test_what_was_measured_is_not_measured_again_and_shops_for_looking_are_not_reported(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(bench, "one", lambda seed, folder: (asked.append(seed), (seed, 0.0))[1])
+    for case in bench.CASES:
+        for seed in (2, bench.FIRST):
+            (tmp_path / f"{case}-{seed:03d}.json").write_text(json.dumps({"seed": seed}))
+    bench._measure(range(bench.FIRST, bench.FIRST + 2), tmp_path, 0)
+    assert asked == [bench.FIRST + 1]
+    assert [season["seed"] for season in bench.read(tmp_path, "fraud")] == [bench.FIRST]
 
 
 def made_up(seed):
     def row(cents):
         return {
             "cents": cents, "retrainings": 1, "promotions": 1, "false_alarms": 0, "dearer": 1, "cpu": 1.0,
+            "notes": [[7, "quiet"], [7, "unsure: slice: country unsure"], [14, "pass: "], [21, "fail: floor fail, cost fail"]],
             "seen": {"a change on day 3": 7, "a fault on day 4": None}, "recovered": {"a change on day 3": 14},
         }  # fmt: skip
 
     costs = {policy.name: [900 + seed, 900] for policy in POLICIES} | {
         "shelflife": [500 + seed, 500],
+        "never retrain": [500 + seed, 500],
         "point compare": [400, 400],
     }
-    return {"oracle": [100, 100], "asks": 10, "quiet": 5, "policies": {name: row(cents) for name, cents in costs.items()}}
+    return {
+        "seed": seed,
+        "oracle": [100, 100],
+        "asks": 10,
+        "quiet": 5,
+        "policies": {name: row(cents) for name, cents in costs.items()},
+    }
 
 
 def test_feeds_are_watched_by_the_platforms_own_code(seasons):
