@@ -50,22 +50,17 @@ def _rounded(values: Array) -> Array:
 
 
 def _comes_again(values: Array) -> bool:
+    import pandas as pd
+
     known = values[~nulls(values)]
-    return bool(len(known)) and len(np.unique(known.astype(str))) <= SHARED * len(known)
+    return bool(len(known)) and pd.Series(known).nunique() <= SHARED * len(known)
 
 
 def _repeated(columns: Sequence[Array]) -> Array:
-    """Which rows have the content of an earlier one."""
-    if not columns or not len(columns[0]):
-        return np.zeros(0, bool)
-    content = np.zeros(len(columns[0]), np.int64)
-    for values in columns:
-        code = np.unique(np.where(nulls(values), "", values.astype(str)), return_inverse=True)[1]
-        content = np.unique(content * (int(code.max()) + 1) + code, return_inverse=True)[1]
-    first = np.unique(content, return_index=True)[1]
-    again = np.ones(len(content), bool)
-    again[first] = False
-    return again
+    """Which rows have the content of an earlier one; nulls are alike."""
+    import pandas as pd
+
+    return pd.DataFrame(dict(enumerate(columns))).duplicated().to_numpy() if columns else np.zeros(0, bool)
 
 
 def _unlike(values: Array, who: Array) -> Array:
