@@ -110,7 +110,7 @@ largest, distinct, last; 1 h, 1 d, 7 d, 30 d; filters), Parquet in, Arrow out, t
 - merge_asof and Feast join rows that were computed beforehand, one an event and key, in {before["seconds"]:,.0f} s, {before["cpu"]:,.0f} CPU s and {before["peak_mb"]:,.0f} MB.
   Such a row is true when it is written and does not decay: {checked["stale_rows"] / checked["rows"]:.0%} of the asks got at least one feature that was no longer
   true. Feast was given {part["rounds"][FEAST][0]["rows"]:,} of the asks and gave what merge_asof gives.
-{spent(part, "What DuckDB runs is the joins of asks with the events in their windows: one pass over a key's events for all its windows, as numpy does it, would be less.")}"""  # noqa: E501  lines of the page
+{spent(part, "DuckDB reads the Parquet files, looks for repeated ids, and joins and sorts the events of a part of the keys at a time; numpy answers every window from there (`pipelines/features/runs.py`).")}"""  # noqa: E501  lines of the page
 
 
 def _training_bars(part: Part) -> list[Bars]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -16,21 +17,12 @@ from pipelines.core.aggregation import Aggregation, over_cap
 from pipelines.core.contract import ENVELOPE
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.feature import Counted, Label
-from pipelines.features import sql
+from pipelines.features import history, ordered, sql
 from pipelines.features.dialect import quote
 from pipelines.features.tiles import Window, by_window, columns_read
 
 Tables: TypeAlias = Mapping[str, "pa.Table | Sequence[Path]"]
 """Per kind of event its table, or the Parquet files that hold it."""
-
-MANY = 2
-"""Where there are more than so many moments an event, min, max, first, last and distinct are worked out per change instead."""
-
-CROWDED = 5
-"""Where there are more than so many pairs of ask and event to an event, sums are running sums and the rest goes by tiles."""
-
-TILED = 4
-"""How many events a tile must hold on average to be worth its making."""
 
 BATCH = 200_000
 """Rows that are read from Parquet at a time."""
@@ -47,11 +39,11 @@ class Database:
         self._connection = duckdb.connect(
             config={"threads": threads, "enable_external_access": False, "preserve_insertion_order": True}
         )
-        self._by_offset = by_offset
+        self._by_offset, self._as_of = by_offset, as_of
+        self._sources = {kind: Source.of(tables, kind, wanted) for kind, wanted in fields.items()}
+        self.types = {kind: source.types for kind, source in self._sources.items()}
         self._repeated: set[str] = set()
-        self.types: dict[str, dict[str, str]] = {}
-        for kind, wanted in fields.items():
-            self._load(kind, Source.of(tables, kind), wanted, as_of)
+        self._named: dict[str, bool] = {}
 
     def __enter__(self) -> Database:
         return self
@@ -59,37 +51,48 @@ class Database:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._connection.close()
 
-    def _load(self, kind: str, source: Source, wanted: Iterable[str], as_of: int) -> None:
-        """The events' envelope and fields, or every field where an id occurs more than once: two versions may differ in a field
-        that nobody asked for."""
-        names = self._pour(kind, source, [*ENVELOPE, *sorted(set(wanted))], as_of)
-        if self._has_repeats(kind):
+    def _load(self, kind: str, *, named: bool = False) -> None:
+        """The events' times and fields, where they are not there yet; their ids and offsets only where they are wanted (`named`) or
+        an id occurs more than once. Then every field is loaded: two versions may differ in one that nobody asked for."""
+        named = named or self._by_offset
+        if self._named.get(kind, -1) >= named:
+            return
+        source, read = self._sources[kind], sorted(self._sources[kind].fields)
+        if kind not in self._named and self._has_repeats(source):
             self._repeated.add(kind)
-            names = self._pour(kind, source, source.names, as_of)
-        raw, past = quote(f"raw {kind}"), quote(f"past {kind}")
-        self.types[kind] = {name: kind for name, kind, *_ in self._rows(f"DESCRIBE {raw}") if name not in ENVELOPE}
-        axis = "offset" if self._by_offset else "arrived"
         if kind in self._repeated:
-            self._connection.execute(f"CREATE TABLE {past} AS {sql.versions(kind, names[len(ENVELOPE) :], axis)}")
-        else:
-            self._connection.execute(f"CREATE VIEW {past} AS {sql.unique_versions(kind, names[len(ENVELOPE) :], axis)}")
-
-    def _pour(self, kind: str, source: Source, names: Sequence[str], as_of: int) -> list[str]:
-        """The columns of what had arrived, batch by batch into a table of their own. Their names, the envelope's first."""
-        listed = [*ENVELOPE, *(name for name in names if name not in ENVELOPE)]
-        self._register("incoming", source.read(kind, listed))
-        columns = ", ".join(map(quote, listed))
-        self._connection.execute(
-            f"CREATE OR REPLACE TABLE {quote(f'raw {kind}')} AS SELECT {columns} FROM incoming WHERE arrived <= {as_of}"  # noqa: S608
+            named, read = True, [name for name in source.names if name not in ENVELOPE]
+        self._pour(kind, [*(ENVELOPE if named else ("ts", "arrived")), *(name for name in read if name not in ENVELOPE)])
+        axis = "offset" if self._by_offset else "arrived"
+        past = (
+            f"TABLE {quote(f'past {kind}')} AS {sql.versions(kind, read, axis)}"
+            if kind in self._repeated
+            else f"VIEW {quote(f'past {kind}')} AS {sql.unique_versions(kind, read, axis, named=named)}"
         )
-        self._connection.unregister("incoming")
-        return listed
+        self._connection.execute(f"CREATE OR REPLACE {past}")
+        self._named[kind] = named
 
-    def _has_repeats(self, kind: str) -> bool:
+    def _pour(self, kind: str, names: Sequence[str]) -> None:
+        """Those columns of what had arrived, batch by batch into a table of their own."""
+        columns = ", ".join(map(quote, names))
+        with self._incoming(self._sources[kind].read(names)):
+            self._connection.execute(
+                f"CREATE OR REPLACE TABLE {quote(f'raw {kind}')} AS SELECT {columns} FROM incoming WHERE arrived <= {self._as_of}"  # noqa: S608
+            )
+
+    def _has_repeats(self, source: Source) -> bool:
         """Whether an id occurs more than once; two ids of one hash make it yes, which costs time and changes nothing."""
-        hashes = self._connection.sql(f"SELECT hash(id) AS h FROM {quote(f'raw {kind}')}").fetchnumpy()["h"]  # noqa: S608
+        with self._incoming(source.read(["id", "arrived"])):
+            query = f"SELECT hash(id) AS h FROM incoming WHERE arrived <= {self._as_of}"  # noqa: S608
+            hashes = self._connection.sql(query).fetchnumpy()["h"]
         hashes.sort()
         return bool((hashes[1:] == hashes[:-1]).any())
+
+    @contextmanager
+    def _incoming(self, reader: Any) -> Iterator[None]:
+        self._register("incoming", reader)
+        yield
+        self._connection.unregister("incoming")
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         return self._connection.sql(query).fetchall()
@@ -99,11 +102,11 @@ class Database:
 
     def last_offset(self) -> int:
         """The largest offset of the events; 0 where they have none."""
-        query = 'SELECT coalesce(max("offset"), 0) FROM '
-        return max((self._rows(query + quote(f"raw {kind}"))[0][0] for kind in self.types), default=0)
+        return max((source.last_offset(self._as_of) for source in self._sources.values()), default=0)
 
     def first_versions(self, kind: str) -> pa.Table:
         """One row an event, as it was when it was first known, by (ts, id)."""
+        self._load(kind, named=True)
         order = 'ORDER BY arrived, "offset" NULLS LAST, rowid'
         once = f"QUALIFY row_number() OVER (PARTITION BY id {order}) = 1" if kind in self._repeated else ""
         query = f"SELECT * FROM {quote(f'raw {kind}')} {once} ORDER BY ts, id"  # noqa: S608  quoted names
@@ -117,14 +120,25 @@ class Database:
         rows = len(asks["ts"])
         found: dict[str, np.ndarray] = {}
         self._register("asks", pa.table({"row": np.arange(rows), **asks}))
+        together: dict[tuple[Any, ...], list[Counted]] = {}
         for window, group in by_window(features).items():
             check(group, self.types[window.of], asks)
-            for query in self._queries(window, group, kind, rows):
-                found |= self._run(query, {feature.name: feature.how for feature in group}, rows)
+            self._load(window.of)
+            own = window.of == kind and window.of in self._repeated
+            pairs = sql.by_pairs(group, every=self._by_offset or own)
+            for some in pairs:
+                query = sql.pairs(window, some, self.types[window.of], by_offset=self._by_offset, own=own)
+                found |= self._run(query, {feature.name: feature.how for feature in some}, rows)
+            rest = [feature for feature in group if not any(feature in some for some in pairs)]
+            if rest:
+                together.setdefault((window.of, window.by, window.key), []).extend(rest)
+        for (of, _, _), some in together.items():
+            found |= self._ordered(some, of, rows)
         return {feature.name: found[feature.name] for feature in features}
 
     def label(self, label: Label, kind: str, asks: Mapping[str, Any]) -> np.ndarray:
         """The label of each ask as it is known now, not yet turned into 1 or 0; null as in the definition."""
+        self._load(label.of, named=True)
         types = self.types[label.of]
         if problem := sql.problems(label.of, label.how, types):
             raise ShelflifeError(problem)
@@ -132,42 +146,21 @@ class Database:
         self._register("asks", pa.table({"row": np.arange(rows), **asks}))
         return self._run(sql.label(label, kind, types), {"label": label.how}, rows)["label"]
 
-    def _queries(self, window: Window, group: Sequence[Counted], kind: str, rows: int) -> list[str]:
-        """The SQL of one window's features, each by the plan that costs least."""
-        types, own = self.types[window.of], window.of == kind and window.of in self._repeated
-        tops, group = [[f] for f in group if f.how.how == "top"], [f for f in group if f.how.how != "top"]
-        queries = [sql.pairs(window, top, types, by_offset=self._by_offset, own=own) for top in tops]
-        if self._by_offset or own:
-            return [*queries, sql.pairs(window, group, types, by_offset=self._by_offset, own=own)] if group else queries
-        events, pairs, lateness, span = self._rows(sql.crowd(window))[0]
-        pairs *= 1 if window.ever or not span else min(1, (window.length + window.grain) / span)
-        sums = [f for f in group if sql.additive(f, types) and pairs > CROWDED * events]
-        rest = [f for f in group if f not in sums]
-        queries += [sql.steps(window, sums, types)] if sums else []
-        if rest and rows > MANY * events:
-            return [*queries, sql.changes(window, rest, types)]
-        return queries + self._by_pairs(window, rest, types, events, pairs, lateness)
+    def _ordered(self, features: Sequence[Counted], of: str, rows: int) -> dict[str, np.ndarray]:
+        """The features of one kind of events by one key, in one pass over them."""
+        self._connection.execute(ordered.numbered(Window.of_feature(features[0])))
+        read = partial(history.columns, self._query, features, self.types[of], rows, versions=of in self._repeated)
+        try:
+            return read(named=self._named[of])
+        except history.Tied:
+            self._load(of, named=True)
+            return read(named=True)
 
-    def _by_pairs(
-        self,
-        window: Window,
-        group: Sequence[Counted],
-        types: Mapping[str, str],
-        events: int,
-        pairs: float,
-        lateness: int | None,
-    ) -> list[str]:
-        """Sets cannot be kept by tile; what can, is, where tiles hold a few events each and there is much to be joined."""
-        dense = pairs > CROWDED * events and window.grain + (lateness or 0) < window.length // 2
-        if window.of in self._repeated or not dense or TILED * self._rows(sql.tiles_of(window))[0][0] > events:
-            return [sql.pairs(window, group, types)] if group else []
-        sets = [f for f in group if any(part.op == "bag" for part in f.how.parts)]
-        rest = [f for f in group if f not in sets]
-        queries = [sql.pairs(window, sets, types)] if sets else []
-        return [*queries, sql.pairs(window, rest, types, lateness=lateness)] if rest else queries
+    def _query(self, query: str) -> pa.Table:
+        return self._connection.sql(query).to_arrow_table()
 
     def _run(self, query: str, wanted: Mapping[str, Aggregation], rows: int) -> dict[str, np.ndarray]:
-        answer = self._connection.sql(query).to_arrow_table()
+        answer = self._query(query)
         return {name: column(answer, name, how, rows) for name, how in wanted.items() if name in answer.column_names}
 
 
@@ -184,26 +177,35 @@ def check(group: Sequence[Counted], types: Mapping[str, str], asks: Mapping[str,
 
 @dataclass(frozen=True)
 class Source:
-    """Where the events of a kind are: a table, or Parquet files."""
+    """Where the events of a kind are, a table or Parquet files, and the fields that are wanted of them."""
 
+    kind: str
     table: pa.Table | None
     files: tuple[Path, ...]
+    fields: tuple[str, ...]
 
     @staticmethod
-    def of(tables: Tables, kind: str) -> Source:
-        """Raises ShelflifeError, naming the kind, where there is none."""
+    def of(tables: Tables, kind: str, fields: Iterable[str]) -> Source:
+        """Raises ShelflifeError, naming the kind, where there is none, and where it lacks a field."""
         if kind not in tables:
             raise ShelflifeError(
                 f"wanted a table of {kind} events, got tables of {', '.join(sorted(tables)) or 'nothing'}; ingest that kind too"
             )
         found = tables[kind]
         if isinstance(found, pa.Table):
-            return Source(found, ())
+            return Source(kind, found, (), tuple(fields)).checked()
         if not found:
             raise ShelflifeError(
                 f"wanted at least one Parquet file of {kind} events, got none; an empty day is a file without rows"
             )
-        return Source(None, tuple(found))
+        return Source(kind, None, tuple(found), tuple(fields)).checked()
+
+    def checked(self) -> Source:
+        if missing := [name for name in (*ENVELOPE, *self.fields) if name not in self.names]:
+            raise ShelflifeError(
+                f"the {self.kind} events have no column {', '.join(missing)}; they have {', '.join(self.names)}"
+            )
+        return self
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -218,10 +220,21 @@ class Source:
     def names(self) -> list[str]:
         return list(self.schema.names)
 
-    def read(self, kind: str, names: Sequence[str]) -> Any:
+    @property
+    def types(self) -> dict[str, str]:
+        """DuckDB's names of the fields' types."""
+        return {field.name: _sql_type(field.type) for field in self.schema if field.name not in ENVELOPE}
+
+    def last_offset(self, as_of: int) -> int:
+        """The largest offset of what had arrived; 0 where there is none."""
+        import pyarrow.compute as pc
+
+        found = self.read(["offset", "arrived"])
+        table = found if isinstance(found, pa.Table) else found.read_all()
+        return pc.max(table["offset"].filter(pc.less_equal(table["arrived"], as_of))).as_py() or 0
+
+    def read(self, names: Sequence[str]) -> Any:
         """Those columns, as a table or a reader of batches; every page's checksum is verified before it is parsed."""
-        if missing := [name for name in names if name not in self.names]:
-            raise ShelflifeError(f"the {kind} events have no column {', '.join(missing)}; they have {', '.join(self.names)}")
         if self.table is not None:
             return self.table.select(list(names))
         wanted = pa.schema([self.schema.field(name) for name in names])

@@ -11,14 +11,12 @@ from pipelines.core.errors import ShelflifeError
 @dataclass(frozen=True)
 class Dialect:
     """`wide`: the widest exact integer. `kept`: how a shared subquery is worked out once. `ordinal`: a row's
-    place in its table. `asof`: whether there is an ASOF JOIN.
-    `escape`: what stands before a backslash in a text."""
+    place in its table. `escape`: what stands before a backslash in a text."""
 
     name: str
     wide: str
     kept: str
     ordinal: str
-    asof: bool
     escape: str
 
     def literal(self, value: Any) -> str:
@@ -36,9 +34,8 @@ class Dialect:
         )
 
 
-DUCKDB = Dialect("duckdb", wide="HUGEINT", kept="AS MATERIALIZED", ordinal="rowid", asof=True, escape="")
-SPARK = Dialect("spark", wide="DECIMAL(38, 0)", kept="AS", ordinal="place", asof=False, escape="\\")
-SQLITE = Dialect("sqlite", wide="INTEGER", kept="AS MATERIALIZED", ordinal="rowid", asof=False, escape="")
+DUCKDB = Dialect("duckdb", wide="HUGEINT", kept="AS MATERIALIZED", ordinal="rowid", escape="")
+SPARK = Dialect("spark", wide="DECIMAL(38, 0)", kept="AS", ordinal="place", escape="\\")
 
 
 def quote(name: str) -> str:

@@ -77,7 +77,7 @@ class SparkDatabase:
         self._frames: list[Any] = []
         self.types: dict[str, dict[str, str]] = {}
         for kind, wanted in fields.items():
-            self._load(kind, Source.of(tables, kind), wanted, as_of)
+            self._load(kind, Source.of(tables, kind, wanted), wanted, as_of)
 
     def __enter__(self) -> SparkDatabase:
         return self
@@ -88,24 +88,24 @@ class SparkDatabase:
             frame.unpersist()
 
     def _load(self, kind: str, source: Source, wanted: Iterable[str], as_of: int) -> None:
-        frame = self._frame(source, kind, [*ENVELOPE, *sorted(set(wanted))], as_of)
+        frame = self._frame(source, [*ENVELOPE, *sorted(set(wanted))], as_of)
         if frame.select("id").distinct().count() < frame.count():
             self._repeated.add(kind)
-            frame = self._frame(source, kind, source.names, as_of)
+            frame = self._frame(source, source.names, as_of)
         self.types[kind] = {name: TYPES.get(kind, kind) for name, kind in frame.dtypes if name not in (*ENVELOPE, "place")}
         self._view(f"raw {kind}", frame)
         axis, names = "offset" if self._by_offset else "arrived", list(self.types[kind])
         past = sql.versions(kind, names, axis, SPARK) if kind in self._repeated else sql.unique_versions(kind, names, axis)
         self._view(f"past {kind}", self._spark.sql(past))
 
-    def _frame(self, source: Source, kind: str, names: Sequence[str], as_of: int) -> Any:
+    def _frame(self, source: Source, names: Sequence[str], as_of: int) -> Any:
         """The columns of what had arrived, and each row's place in its table."""
         from pyspark.sql.functions import monotonically_increasing_id
 
         if source.table is not None:
-            frame = self._spark.createDataFrame(source.read(kind, names))
+            frame = self._spark.createDataFrame(source.read(names))
         else:
-            source.read(kind, names)
+            source.read(names)
             frame = self._spark.read.option("mergeSchema", "true").parquet(*map(str, source.files)).select(*names)
         return frame.withColumn("place", monotonically_increasing_id()).where(f"arrived <= {as_of}")
 

@@ -2,9 +2,10 @@
 
 An event is inside a window at the moments `[enter, leave)`. Two plans follow, by what is accumulated (core/aggregation.py).
 *Pairs*: each ask is joined with the events that are inside then; an event waits in a bucket of time as long as its window, so
-an ask looks into two buckets only, and where events are dense their tile stands for them as soon as it is complete.
-*Steps*: counts and sums of integers are running sums of a step up at `enter` and a step down at `leave`, which a moment looks up:
-for asks that would see very many events. Both are exact for any lateness and for corrections.
+an ask looks into two buckets only.
+*Steps*: counts and sums of integers are running sums of a step up at `enter` and a step down at `leave`, which a moment looks up.
+Both are exact for any lateness and for corrections. Spark runs them; DuckDB has a third (ordered.py), and runs pairs where that
+does not hold.
 """
 # ruff: noqa: S608  the text is made of quoted names and literals, and runs on a connection that reaches nothing else
 
@@ -54,9 +55,9 @@ FROM (SELECT *, {dialect.ordinal} AS ordinal FROM {quote("raw " + kind)}) u) v W
 ) w WHERE since < until"""
 
 
-def unique_versions(kind: str, fields: Sequence[str], axis: str) -> str:
-    """The same where every id occurs once: nothing was delivered twice, nothing corrected."""
-    content = ", ".join(["id", "ts", *map(quote, fields)])
+def unique_versions(kind: str, fields: Sequence[str], axis: str, *, named: bool = True) -> str:
+    """The same where every id occurs once: nothing was delivered twice, nothing corrected. `named`: with the ids."""
+    content = ", ".join([*(["id"] if named else []), "ts", *map(quote, fields)])
     return f"SELECT {content}, {quote(axis)} AS since, {FOREVER} AS until FROM {quote('raw ' + kind)}"
 
 
@@ -74,21 +75,6 @@ def entries(
     more = f", {enters} AS enter, {leaves} AS leave, {_bucket(window, 'ts')} AS bucket"
     return f"""{_owned(window.of, window.by, window.where, parts, types, dialect, more, named=named)}
 AND {enters} < {leaves}"""
-
-
-def tiled(window: Window, parts: Sequence[Part], types: Types, dialect: Dialect, *, lateness: int) -> str:
-    """The same in fewer rows: an event stands for itself until its tile is complete, `lateness` (the most that any event took to
-    arrive) after the tile's end, and from then on the tile stands for its events. Every id occurs once."""
-    keys, ordered = _keys(window), [n for n, part in enumerate(parts) if part.op in ORDERED]
-    values = ", ".join(f"e.p{n}" for n in range(len(parts)))
-    order = "".join(f", (e.ts, e.id) AS o{n}" for n in ordered)
-    merged = ", ".join(f"{_accumulated(part, f'e.p{n}')} AS p{n}" for n, part in enumerate(parts))
-    first = "".join(f", {_accumulated(parts[n], '(e.ts, e.id)', f'e.p{n}')} AS o{n}" for n in ordered)
-    complete = f"e.tile + {window.lag + lateness}"
-    return f"""WITH every AS (SELECT *, {_tile(window)} AS tile FROM ({entries(window, parts, types, dialect)}) i)
-SELECT {keys}, e.enter, least(e.leave, {complete}) AS leave, e.bucket, {values}{order} FROM every e
-UNION ALL SELECT {keys}, min({complete}), min(e.leave), {_bucket(window, f"e.tile - {window.grain}")}, {merged}{first}
-FROM every e GROUP BY {keys}, e.tile"""
 
 
 def _owned(
@@ -121,10 +107,6 @@ def steps(window: Window, features: Sequence[Counted], types: Types, dialect: Di
 changes AS (
 SELECT {keys}, enter AS moment, {up} FROM inside
 UNION ALL SELECT {keys}, leave AS moment, {down} FROM inside WHERE leave < {FOREVER})"""
-    if dialect.asof:
-        return f"""{changes},
-steps AS (SELECT {keys}, moment, {running} FROM changes)
-SELECT a.row, {results} FROM asks a ASOF JOIN steps s ON {_same(window.key, "s")} AND a.ts >= s.moment"""
     asked = ", ".join(f"{quote(name)} AS k{n}" for n, name in enumerate(window.key))
     nothing = ", ".join(f"0 AS {name}" for name in names)
     return f"""{changes},
@@ -135,56 +117,18 @@ SELECT s.row, {results.replace("a.ts", "s.ts")} FROM steps s WHERE s.row IS NOT 
 
 def pairs(
     window: Window, features: Sequence[Counted], types: Types, dialect: Dialect = DUCKDB, *,
-    by_offset: bool = False, own: bool = False, lateness: int | None = None,
+    by_offset: bool = False, own: bool = False,
 ) -> str:  # fmt: skip
     """Any aggregation, by joining the asks with what is inside; the most frequent value needs a query of its own. `own`: the asks
-    are of this kind and may have been corrected, an ask never sees itself. `lateness`: by tiles (see `tiled`)."""
+    are of this kind and may have been corrected, an ask never sees itself."""
     seen = " AND e.since <= a.sees AND a.sees < e.until" if by_offset else ""
     other = " AND e.id <> a.id" if own else ""
     parts = parts_of(f.how for f in features)
     named = own or any(part.op in ORDERED for part in parts)
-    inside = (
-        entries(window, parts, types, dialect, known=not by_offset, named=named)
-        if lateness is None
-        else tiled(window, parts, types, dialect, lateness=lateness)
-    )
+    inside = entries(window, parts, types, dialect, known=not by_offset, named=named)
     on = f"{_same(window.key, 'e')} AND a.bucket = e.bucket AND e.enter <= a.ts AND a.ts < e.leave{seen}{other}"
     asks = _twice(window, [*window.key, *(["id"] if own else []), *(["sees"] if by_offset else [])])
-    return _gathered(asks, inside, on, _named(features), f"s.ts - {window.lag}", dialect, tiles=lateness is not None)
-
-
-def changes(window: Window, features: Sequence[Counted], types: Types) -> str:
-    """Any aggregation but the most frequent value, at the moments when something enters or leaves, looked up by the asks: for
-    many more asks than events. DuckDB's alone."""
-    parts, keys = parts_of(f.how for f in features), _keys(window).split(", ")
-    gathered = ", ".join(f"{_accumulated(part, f'e.p{n}')} AS p{n}" for n, part in enumerate(parts))
-    same = " AND ".join(f"e.{key} = m.{key}" for key in keys)
-    grouped, plain = ", ".join(f"m.{key}" for key in keys), ", ".join(keys)
-    return f"""WITH inside AS MATERIALIZED ({entries(window, parts, types, DUCKDB)}),
-moments AS (SELECT {plain}, enter AS moment FROM inside UNION SELECT {plain}, leave FROM inside WHERE leave < {FOREVER}),
-steps AS (SELECT {grouped}, m.moment, {gathered} FROM moments m LEFT JOIN inside e
-ON {same} AND e.enter <= m.moment AND m.moment < e.leave GROUP BY {grouped}, m.moment)
-SELECT a.row, {_results(_named(features), parts, f"a.ts - {window.lag}", DUCKDB)}
-FROM asks a ASOF JOIN steps s ON {_same(window.key, "s")} AND a.ts >= s.moment"""
-
-
-def crowd(window: Window) -> str:
-    """How large the work of a window is: its events, the pairs of an ask and an event of one key, the most that an event took to
-    arrive, and the events' span in time."""
-    keys, asked = ", ".join(map(quote, window.by)), ", ".join(map(quote, window.key))
-    same = " AND ".join(f"a.{quote(key)} = e.{quote(by)}" for key, by in zip(window.key, window.by, strict=True))
-    return f"""WITH e AS (SELECT {keys}, count(*) AS n, max(since - ts) AS late, min(ts) AS low, max(ts) AS high
-FROM {quote("past " + window.of)} WHERE {matches(window.where)} GROUP BY {keys}),
-a AS (SELECT {asked}, count(*) AS n FROM asks GROUP BY {asked})
-SELECT coalesce(sum(e.n), 0)::BIGINT, coalesce(sum(a.n * e.n), 0)::DOUBLE, greatest(max(late), 0), max(high) - min(low)
-FROM e LEFT JOIN a ON {same}"""
-
-
-def tiles_of(window: Window) -> str:
-    """About how many tiles the window's events lie in."""
-    keys = ", ".join(map(quote, window.by))
-    return f"""SELECT approx_count_distinct(hash({keys}, ts - ts % {window.grain}))
-FROM {quote("past " + window.of)} WHERE {matches(window.where)}"""
+    return _gathered(asks, inside, on, _named(features), f"s.ts - {window.lag}", dialect)
 
 
 def _tile(window: Window) -> str:
@@ -223,9 +167,7 @@ def label(label: Label, asks: str, types: Types, dialect: Dialect = DUCKDB) -> s
     return _gathered(twice, inside, f"{_same(label.keys, 'e')} AND {ahead}{own}", {"label": label.how}, f"s.{opens}", dialect)
 
 
-def _gathered(
-    asks: str, inside: str, on: str, wanted: Mapping[str, Aggregation], end: str, dialect: Dialect, *, tiles: bool = False
-) -> str:
+def _gathered(asks: str, inside: str, on: str, wanted: Mapping[str, Aggregation], end: str, dialect: Dialect) -> str:
     """The asks joined with what is inside for each. The most frequent value, alone in its query, is counted value by value."""
     parts = parts_of(wanted.values())
     if [how.how for how in wanted.values()] == ["top"]:
@@ -233,8 +175,7 @@ def _gathered(
 counts AS (SELECT a.row, e.p0, count(*) AS times FROM {asks} a JOIN inside e ON {on} WHERE e.p0 IS NOT NULL GROUP BY a.row, e.p0)
 SELECT row, min_by(p0, (-times, p0)) AS {quote(next(iter(wanted)))}, count(*) AS {quote(different(next(iter(wanted)), parts[0].field))}
 FROM counts GROUP BY row"""
-    order = [f"e.o{n}" if tiles else "(e.ts, e.id)" for n in range(len(parts))]
-    gathered = ", ".join(f"{_accumulated(part, f'e.p{n}', order=order[n])} AS p{n}" for n, part in enumerate(parts))
+    gathered = ", ".join(f"{_accumulated(part, f'e.p{n}')} AS p{n}" for n, part in enumerate(parts))
     return f"""WITH inside AS ({inside}),
 found AS (SELECT a.row, max(a.ts) AS ts, {gathered} FROM {asks} a JOIN inside e ON {on} GROUP BY a.row)
 SELECT s.row, {_results(wanted, parts, end, dialect)} FROM found s"""
@@ -243,6 +184,12 @@ SELECT s.row, {_results(wanted, parts, end, dialect)} FROM found s"""
 def parts_of(wanted: Iterable[Aggregation]) -> list[Part]:
     """What they accumulate, each part once; its place is the number of its column."""
     return list(dict.fromkeys(part for how in wanted for part in how.parts))
+
+
+def by_pairs(features: Sequence[Counted], *, every: bool) -> list[list[Counted]]:
+    """Those of a window that are answered by pairs, as they can be together: the most frequent values, and `every` other."""
+    rest = [f for f in features if f.how.how != "top"]
+    return [*([f] for f in features if f.how.how == "top"), *([rest] if every and rest else [])]
 
 
 def _named(features: Sequence[Counted]) -> dict[str, Aggregation]:
@@ -320,10 +267,10 @@ def _value(part: Part, types: Types, dialect: Dialect) -> str:
     return number if part.op in ("lo", "hi") else name
 
 
-def _accumulated(part: Part, value: str, there: str | None = None, order: str = "(e.ts, e.id)") -> str:
-    """A part over joined events or tiles `e`; `there` is not null where the event has a value at all."""
+def _accumulated(part: Part, value: str) -> str:
+    """A part over joined events `e`."""
     if part.op in ORDERED:
-        return f"{ORDERED[part.op]}_by({value}, {order}) FILTER (WHERE {there or value} IS NOT NULL)"
+        return f"{ORDERED[part.op]}_by({value}, (e.ts, e.id)) FILTER (WHERE {value} IS NOT NULL)"
     if part.op == "bag":
         return f"count(DISTINCT {value})"
     return f"{EXTREMES.get(part.op, 'sum')}({value})"

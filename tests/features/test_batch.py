@@ -6,11 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 import worlds
 
-from pipelines.core.clock import DAY, EVER, days, hours
+from pipelines.core.clock import DAY, days, hours
 from pipelines.core.errors import ShelflifeError
 from pipelines.core.event import Event
-from pipelines.core.feature import Count, Counted, Distinct, Label, Last, Max, Mean, Ratio, Std, Sum, Top
-from pipelines.features import batch, database, sql
+from pipelines.core.feature import Count, Counted, Distinct, First, Label, Last, Max, Mean, Ratio, Std, Sum, Top
+from pipelines.features import batch, sql
 from pipelines.features.database import Database
 
 HOUR = DAY // 24
@@ -134,19 +134,23 @@ def test_a_definition_that_cannot_be_computed_is_one_clear_sentence(feature, mes
         rows([buy("x", HOUR)], feature)
 
 
-def test_where_many_asks_look_up_few_events_the_answer_is_the_same(monkeypatch):
-    sent = [
-        buy(f"x{n}", n * HOUR // 2, arrived=n * HOUR // 2 + (n % 7) * HOUR, cents=n % 11, customer="ab"[n % 2], weight=n / 8)
-        for n in range(300)
-    ]
-    group = (
-        Counted("low", "buy", "item", Last("cents"), EVER),
-        Counted("weight", "buy", "customer", Mean("weight"), days(1), delay=hours(1)),
-        Counted("high", "buy", "customer", Max("cents"), hours(6)),
-    )
-    pairs = rows(sent, *group)
-    monkeypatch.setattr(database, "MANY", 0)
-    assert rows(sent, *group) == pairs
+def test_of_one_moment_the_last_and_the_first_are_decided_by_the_ids():
+    last = Counted("last_1d", "buy", "item", Last("cents"), days(1))
+    first = Counted("first_1d", "buy", "item", First("cents"), days(1))
+    sent = [buy(name, HOUR, arrived=2 * HOUR, cents=cents) for name, cents in (("m", 1), ("z", 2), ("b", 3), ("x", 4))]
+    made = rows([*sent, buy("ask", 3 * HOUR)], last, first)
+    assert (made["ask"]["last_1d"], made["ask"]["first_1d"]) == (2, 3)
+
+
+def test_ids_are_loaded_where_the_order_of_one_moment_asks_for_them_and_not_before():
+    sent = [(HOUR, Event("back", name, 0, {"item": "i", "cents": cents})) for name, cents in (("z", 1), ("a", 2))]
+    last = Counted("last_back", "back", "item", Last("cents"), days(1))
+    asked = {"id": pa.array(["x"]), "ts": pa.array([2 * HOUR]), "item": pa.array(["i"])}
+    with Database(worlds.tables(worlds.logged(sent)), {"back": ["item", "cents"]}, as_of=LATER) as opened:
+        opened.counted([Counted("n", "back", "item", Count(), days(1))], "buy", asked)
+        assert "id" not in opened._query('SELECT * FROM "raw back"').column_names
+        assert opened.counted([last], "buy", asked)["last_back"].tolist() == [1]
+        assert "id" in opened._query('SELECT * FROM "raw back"').column_names
 
 
 def test_the_database_reads_no_file_and_its_constants_cannot_break_out(tmp_path):

@@ -10,7 +10,7 @@ from pipelines.core.aggregation import AGGREGATIONS
 from pipelines.core.clock import DAY, EVER, days, hours
 from pipelines.core.event import Event
 from pipelines.core.feature import Count, First, Label, Ratio, Std, Sum, Top, Until, field
-from pipelines.features import batch, database, microbatch, state
+from pipelines.features import batch, history, microbatch, runs, sql, state
 from pipelines.features.reader import BatchReader
 from pipelines.features.stream import OnlineStore, StreamReader
 
@@ -57,17 +57,26 @@ def test_batch_says_what_the_oracle_says(log, data):
     assert_counted(rows, log)
 
 
-PLANS = {"few pairs of ask and event": (1e9, 1.5), "crowds, by running sums and tiles": (-1, 0)}
-"""How the batch engine is made to take each of its plans: database.CROWDED and TILED."""
+PLANS = {
+    "in the order of time, a few at once": {
+        (history, "EVENTS"): 3,
+        (history, "ASKS"): 2,
+        (history, "UNKNOWN"): 2,
+        (runs, "LAID"): 3,
+    },
+    "pair by pair, as Spark does": {(sql, "by_pairs"): lambda group, **_: [[f] for f in group]},
+}
+"""How the batch engine is made to take small bites, and its other plan."""
 
 
 @pytest.mark.parametrize("plan", PLANS)
-@law(12)
-@given(log=worlds.histories(corrections=False))
-def test_batch_says_what_the_oracle_says_by_every_plan(plan, log, monkeypatch):
-    for name, value in zip(("CROWDED", "TILED"), PLANS[plan], strict=True):
-        monkeypatch.setattr(database, name, value)
-    log = worlds.logged([(e.arrived, e) for e in {(e.kind, e.id): e for e in log}.values()])
+@pytest.mark.parametrize("corrections", [True, False])
+@law(10)
+@given(data=st.data())
+def test_batch_says_what_the_oracle_says_by_every_plan(plan, corrections, data, monkeypatch):
+    for (module, name), value in PLANS[plan].items():
+        monkeypatch.setattr(module, name, value)
+    log = data.draw(worlds.histories(corrections=corrections))
     assert_counted(rows_of(log), log)
 
 
