@@ -35,6 +35,7 @@ VERBS = {
     "backup": "copy the whole state to an archive",
     "restore": "bring the state back from an archive",
     "prune": "remove what retention no longer needs",
+    "erase": "take a person's events out of everything that this home holds, for good",
 }
 
 

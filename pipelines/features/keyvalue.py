@@ -15,11 +15,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+from pipelines.core.errors import ShelflifeError
+
 HEAD = b"head"
 """The key of the value that every change renews: what was made of the log so far."""
 
 PAGE = 1000
 """Values that a scan looks at together."""
+
+LONGEST_KEY = 4096
+"""Bytes beyond which no key begins like another."""
 
 MOST = 16_384
 """Keys in one statement; more are read in several, which no reader of features asks for."""
@@ -54,6 +59,9 @@ class KeyValue(Protocol):
     def scan(self, prefix: bytes) -> Iterator[Sequence[tuple[bytes, bytes]]]:
         """Every key with that prefix, with its value, some at a time; changes meanwhile may or may not be seen."""
 
+    def compact(self) -> None:
+        """Leave nothing in the store's own files of values that were changed or taken away."""
+
     def close(self) -> None: ...
 
 
@@ -79,6 +87,9 @@ class MemoryValues:
 
     def scan(self, prefix: bytes) -> Iterator[Sequence[tuple[bytes, bytes]]]:
         yield [(key, value) for key, value in self._values.items() if key.startswith(prefix)]
+
+    def compact(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -141,7 +152,7 @@ class SqliteValues:
                 connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
 
     def scan(self, prefix: bytes) -> Iterator[Sequence[tuple[bytes, bytes]]]:
-        after, end = prefix, prefix[:-1] + bytes([prefix[-1] + 1])
+        after, end = prefix, prefix + b"\xff" * LONGEST_KEY
         query = "SELECT key, value FROM kept WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
         while True:
             with self._lock:
@@ -150,6 +161,14 @@ class SqliteValues:
                 return
             yield rows
             after = rows[-1][0] + b"\0"
+
+    def compact(self) -> None:
+        with self._lock:
+            if self._moving.is_alive():
+                self._moving.join()
+            self._connection.execute("VACUUM")
+            if self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise ShelflifeError(f"{self.path.name} could not be written anew, somebody reads it; run this again")
 
     def close(self) -> None:
         if self._moving.is_alive():

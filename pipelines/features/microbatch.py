@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +14,7 @@ from pipelines.features.state import (
     State,
     blank,
     chunk_keys,
+    chunk_prefix,
     chunks_for,
     drop,
     pack,
@@ -48,7 +49,8 @@ class MicroBatch:
         self.touched: list[set[Any]] = [set() for _ in self.plan.groups]
         self.chunks: dict[bytes, list[Row]] = {}
         self.added: dict[bytes, list[Row]] = {}
-        self.ids: dict[bytes, bytes] = {}
+        self.ids: dict[bytes, bytes | None] = {}
+        self.over: set[bytes] = set()
 
     def take(self, said: Sequence[tuple[Any, ...]], read: Callable[[str, int, Any], Row], upto: int) -> int:
         """Everything above the head's offset, in order; the new offset."""
@@ -64,6 +66,28 @@ class MicroBatch:
         self.store.put(self._changes(), head, {name: pack_rows(rows) for name, rows in self.added.items()})
         self._let_go()
         return head.offset
+
+    def erase(self, events: Mapping[str, Sequence[str]]) -> int:
+        """Takes events back, per kind their ids, as if they had never been; a key that has nothing else goes with them. How many
+        the store held."""
+        taken = 0
+        for number, kind in enumerate(self.plan.fields):
+            names = [b"i%c" % number + name.encode() for name in events.get(kind, ())]
+            for row in self._known(names, self.head.horizon(kind)).values():
+                self._retract(kind, row)
+                taken += 1
+            self.ids |= dict.fromkeys(names)
+        self.over = {value_key(g, key) for g in self.plan.groups for key in self.touched[g.number] if self._is_over(g, key)}
+        self.store.put(self._changes(), msgspec.structs.replace(self.head, erasures=self.head.erasures + 1))
+        return taken
+
+    def _is_over(self, group: Group, key: Any) -> bool:
+        """Whether nothing is left of a key: no tile, no row at hand, none in a chunk."""
+        state = self.store.states[group.number][key]
+        if any(len(state[slot]) for slot in (ROWS, *group.arrays, *group.lists)):
+            return False
+        stored = (name for page in self.store.values.scan(chunk_prefix(group, key)) for name, _ in page)
+        return not any(self.chunks.get(name, True) for name in stored)
 
     def _take_kind(self, number: int, kind: str, rows: list[Row]) -> None:
         """New events are taken in; a version that is corrected is taken out first. What is older than the horizon counts
@@ -179,8 +203,9 @@ class MicroBatch:
                 if len(state[ROWS]) > LONGEST:
                     self._settle(group, key, state)
                 trim(state, group)
-                changes[value_key(group, key)] = pack(state, group)
-        changes |= {name: pack_rows(rows) for name, rows in self.chunks.items()}
+                name = value_key(group, key)
+                changes[name] = None if name in self.over else pack(state, group)
+        changes |= {name: pack_rows(rows) if rows else None for name, rows in self.chunks.items()}
         return changes | self.ids
 
     def _settle(self, group: Group, key: Any, state: State) -> None:

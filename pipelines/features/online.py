@@ -42,6 +42,7 @@ class Head(msgspec.Struct, frozen=True):
     offset: int = 0
     arrived: int = 0
     horizons: dict[str, int] = {}
+    erasures: int = 0
 
     def horizon(self, kind: str) -> int:
         return self.horizons.get(kind, -FOREVER)
@@ -186,6 +187,33 @@ class OnlineStore:
                 self.put(changes, self.head(self._head))
                 gone += count
             return gone
+
+    def erase(self, events: Mapping[str, Mapping[str, int]]) -> int:
+        """Take events back as if they had never been, per kind their ids and ts, and leave no byte of them; how many were held.
+
+        What has expired and still counts over EVER cannot be taken back alone: then the store begins anew at offset 0, and is made
+        again from the log. A writer in another process begins again with what is stored.
+        """
+        with self._lock, _no_collection():
+            self.forget()
+            head = self.head(self._head)
+            if any(ts < head.horizon(kind) for kind in self._ever for ts in events.get(kind, {}).values()):
+                taken = self._begin_anew(head)
+            else:
+                taken = MicroBatch(self, self._head).erase({kind: list(ids) for kind, ids in events.items()})
+            self.forget()
+            self.values.compact()
+            return taken
+
+    @cached_property
+    def _ever(self) -> set[str]:
+        """The kinds that count for ever."""
+        return {group.of for group in self.plan.groups for series in group.series if series.ever}
+
+    def _begin_anew(self, head: Head) -> int:
+        everything = {key: None for page in self.values.scan(b"") for key, _ in page if key != HEAD}
+        self.put(dict(everything), Head(self.plan.digest, erasures=head.erasures + 1))
+        return sum(key[:1] == b"i" for key in everything)
 
     def _expired(self, horizons: Mapping[str, int]) -> Iterator[tuple[dict[bytes, bytes | None], int]]:
         """What is older than the horizons, some at a time, and how many events are among it. A kill between two leaves no harm."""

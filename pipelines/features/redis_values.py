@@ -63,6 +63,9 @@ class RedisValues:
             if not cursor:
                 return
 
+    def compact(self) -> None:
+        """What the server's own files still hold is the server's to rewrite (BGREWRITEAOF, BGSAVE)."""
+
     def close(self) -> None:
         self._redis.close()
 

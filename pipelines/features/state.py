@@ -159,14 +159,14 @@ def chunks_for(group: Group, key: Any, rows: list[Row]) -> Iterable[tuple[bytes,
     them are touched; and a busy key's, which fill up soon, are short."""
     span = rows[-1][0] - rows[0][0]
     level = next((n for n, length in enumerate(CHUNKS) if span <= length), len(CHUNKS) - 1)
-    begin = _chunk_prefix(group, key)
+    begin = chunk_prefix(group, key)
     for number, some in groupby(rows, key=lambda row: row[0] // CHUNKS[level]):
         yield begin + _chunk_name(level, number), list(some)
 
 
 def chunk_keys(group: Group, key: Any, low: int, end: int) -> list[bytes]:
     """Where a key's older rows with `low <= ts < end` may be kept."""
-    begin = _chunk_prefix(group, key)
+    begin = chunk_prefix(group, key)
     return [
         begin + _chunk_name(level, number)
         for level, length in enumerate(CHUNKS)
@@ -179,7 +179,8 @@ def chunk_end(key: bytes) -> int:
     return (int.from_bytes(key[-4:], "big", signed=True) + 1) * CHUNKS[key[-5]]
 
 
-def _chunk_prefix(group: Group, key: Any) -> bytes:
+def chunk_prefix(group: Group, key: Any) -> bytes:
+    """How the names of a key's chunks begin, and no others."""
     return b"c%c" % group.number + _key(key)
 
 

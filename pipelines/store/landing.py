@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import io
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from pipelines.core.clock import DAY, day_of, instant, iso
 from pipelines.core.contract import Contract
 from pipelines.core.digest import digest
 from pipelines.core.errors import ShelflifeError
-from pipelines.store.durable import make_folder, place, sha256_of, sync_folder
+from pipelines.store.durable import make_folder, place, sha256_of, sync_folder, unfinished
 from pipelines.store.failpoint import failpoint
 from pipelines.store.log import SqliteLog, Stored
 from pipelines.store.sqlite import Connections, immediate
@@ -29,6 +29,9 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS partitions (kind TEXT NOT NULL, day TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
     "rows" INTEGER NOT NULL, "first" INTEGER, "last" INTEGER, broken INTEGER NOT NULL, PRIMARY KEY (kind, day))""",
     "CREATE TABLE IF NOT EXISTS days (day TEXT PRIMARY KEY, last INTEGER NOT NULL)",
+)
+REPLACE = (
+    'UPDATE partitions SET path = ?, sha256 = ?, "rows" = ?, "first" = ?, "last" = ?, broken = ? WHERE kind = ? AND day = ?'
 )
 BATCH = 28
 """Days that are committed to the manifest together."""
@@ -92,6 +95,43 @@ class Landing:
                 for days in _batches(self._days(log, list(kinds), start, end)):
                     landed += self._commit(days, kinds)
         return landed
+
+    def erase(self, log: SqliteLog, contracts: Mapping[str, Contract], offsets: Sequence[tuple[int, str]]) -> int:
+        """Write the partitions that held these offsets (offset, kind) again from the log, which has nothing under them any more;
+        how many were changed. A new file stands beside the old one until the manifest names it."""
+        with self._alone():
+            kinds = sorted({kind for _, kind in offsets})
+            held = {kind: [offset for offset, other in offsets if other == kind] for kind in kinds}
+            changed = [new for kind in kinds for new in self._without(log, contracts[kind], held[kind])]
+            failpoint("landing.rewritten")
+            with immediate(self._connections.get()) as connection:
+                connection.executemany(REPLACE, [(*self._line(new), new.kind, new.day) for new in changed])
+            failpoint("landing.replaced")
+            for kind in kinds:
+                self._sweep(kind)
+        return len(changed)
+
+    def _without(self, log: SqliteLog, contract: Contract, offsets: list[int]) -> Iterator[Partition]:
+        """Partitions of a kind as they are without these offsets, those that are that already left out."""
+        rows = (
+            self._connections.get().execute("SELECT * FROM partitions WHERE kind = ? ORDER BY day", (contract.kind,)).fetchall()
+        )
+        for part in map(self._partition, rows):
+            first, last = part.first, part.last
+            if first is None or last is None or not any(first <= offset <= last for offset in offsets):
+                continue
+            left = log.stored(after=first - 1, limit=last - first + 1, kinds=[part.kind])
+            new = self._write(part.kind, contract, part.day, [row for row in left if row[0] <= last], beside=True)
+            if new.sha256 != part.sha256:
+                yield new
+
+    def _sweep(self, kind: str) -> None:
+        """Remove the kind's files that the manifest does not name, and what a dead process left."""
+        named = {self.folder / path for (path,) in self._connections.get().execute("SELECT path FROM partitions")}
+        folder = self.folder / kind
+        for path in {*folder.glob("*.parquet"), *unfinished(folder)} - named:
+            path.unlink()
+        sync_folder(folder)
 
     def closed_until(self) -> int:
         """The end of the last closed day (microseconds UTC); 0 when nothing has landed."""
@@ -185,24 +225,25 @@ class Landing:
         with immediate(self._connections.get()) as connection:
             connection.executemany(
                 "INSERT INTO partitions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (p.kind, p.day, str(p.path.relative_to(self.folder)), p.sha256, p.rows, p.first, p.last, p.broken)
-                    for p in parts
-                ],
+                [(part.kind, part.day, *self._line(part)) for part in parts],
             )
             connection.executemany("INSERT OR IGNORE INTO days VALUES (?, ?)", [(day, last) for day, last, _ in days])
             failpoint("landing.listed")
         failpoint("landing.committed")
         return parts
 
-    def _write(self, kind: str, contract: Contract, day: str, rows: list[Stored]) -> Partition:
+    def _line(self, part: Partition) -> tuple[str, str, int, int | None, int | None, int]:
+        return str(part.path.relative_to(self.folder)), part.sha256, part.rows, part.first, part.last, part.broken
+
+    def _write(self, kind: str, contract: Contract, day: str, rows: list[Stored], *, beside: bool = False) -> Partition:
         from pipelines.store.parquet import table_of, to_parquet
 
         own = [row for row in rows if row[1] == kind]
         table, broken = table_of(own, contract)
         data = to_parquet(table)
         sha = hashlib.sha256(data).hexdigest()
-        path = make_folder(self.folder / kind) / (f"{day}.parquet" if own else f"empty-{sha[:12]}.parquet")
+        name = (f"{day}-{sha[:12]}" if beside else day) if own else f"empty-{sha[:12]}"
+        path = make_folder(self.folder / kind) / f"{name}.parquet"
         if own or not path.exists():
             place(path, data)
         return Partition(kind, day, path, sha, len(own), own[0][0] if own else None, own[-1][0] if own else None, broken)

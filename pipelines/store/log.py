@@ -24,10 +24,12 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS events ("offset" INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, ts INTEGER NOT NULL,
     arrived INTEGER NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL)""",
     "CREATE UNIQUE INDEX IF NOT EXISTS events_identity ON events (kind, id, digest)",  # ids rise with time: few pages change
+    """CREATE TABLE IF NOT EXISTS erased ("offset" INTEGER PRIMARY KEY, who TEXT NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS sealed (one INTEGER PRIMARY KEY CHECK (one = 1), until INTEGER NOT NULL)",
 )
 INSERT = "INSERT OR IGNORE INTO events (kind, id, ts, arrived, digest, body) VALUES (?, ?, ?, ?, ?, ?)"
 SELECT = 'SELECT "offset", kind, id, ts, arrived, digest, body FROM events'
+MARK = """INSERT OR IGNORE INTO erased SELECT "offset", ? FROM events WHERE kind = ? AND id = ? AND body <> x''"""
 
 Stored = tuple[int, str, str, int, int, bytes, bytes]
 """A row with its offset before it."""
@@ -36,6 +38,9 @@ Stored = tuple[int, str, str, int, int, bytes, bytes]
 class SqliteLog:
     """An EventLog in one SQLite file. An event's identity is (kind, id, content): the same again is a duplicate and keeps its
     offset, new content under an old id is a new version. Offsets are 1, 2, 3 …; `arrived` never goes back along them.
+
+    What was erased has no body any more and is read by nobody. Its identity stays, so that it does not come back when it is
+    delivered again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -105,10 +110,20 @@ class SqliteLog:
         return [Event(kind, id_, ts, decode(body), arrived, offset) for offset, kind, id_, ts, arrived, _, body in rows]
 
     def stored(
-        self, *, after: int = 0, limit: int = 1000, before: int | None = None, kinds: Sequence[str] | None = None
+        self,
+        *,
+        after: int = 0,
+        limit: int = 1000,
+        before: int | None = None,
+        kinds: Sequence[str] | None = None,
+        holding: bytes = b"",
     ) -> list[Stored]:
-        """Rows as they are stored, verified; `before` is the first `arrived` (microseconds UTC) that is left out."""
-        where, values = ['"offset" > ?'], [after]
+        """Rows as they are stored, verified; `before` is the first `arrived` (microseconds UTC) that is left out, `holding` is
+        what their bodies hold."""
+        where, values = ['"offset" > ?', "body <> x''"], [after]
+        if holding:
+            where.append("instr(body, ?)")
+            values.append(holding)  # type: ignore[arg-type]
         if kinds is not None:
             where.append(f"kind IN ({', '.join('?' * len(kinds))})")
             values += kinds  # type: ignore[arg-type]
@@ -123,7 +138,8 @@ class SqliteLog:
         """Every version of one event, oldest first."""
         from msgspec.json import decode
 
-        rows = self._connections.get().execute(f'{SELECT} WHERE kind = ? AND id = ? ORDER BY "offset"', (kind, id_)).fetchall()
+        query = f"""{SELECT} WHERE kind = ? AND id = ? AND body <> x'' ORDER BY "offset\""""
+        rows = self._connections.get().execute(query, (kind, id_)).fetchall()
         return [Event(row[1], row[2], row[3], decode(row[6]), row[4], row[0]) for row in rows if _verified(row)]
 
     def last_offset(self) -> int:
@@ -146,7 +162,27 @@ class SqliteLog:
 
     def verify(self) -> int:
         """Recompute every record's digest; how many there are. Raises ShelflifeError at the first that has changed."""
+        empty = """SELECT "offset" FROM events WHERE body = x'' EXCEPT SELECT "offset" FROM erased"""
+        if found := self._connections.get().execute(empty).fetchone():
+            raise ShelflifeError(
+                f"the log's record {found[0]} is empty, and nobody erased it; bring the log back with shelflife restore"
+            )
         return sum(len(rows) for rows in self._chunks())
+
+    def erase(self, events: Iterable[tuple[str, str]], who: str) -> None:
+        """Take the body of every version of these events (kind, id) away for good, in one transaction; the log keeps on whose
+        account (`who`). The file holds the bytes until `sqlite.compact`."""
+        with immediate(self._connections.get()) as connection:
+            for event in sorted(events):
+                connection.execute(MARK, (who, *event))
+                connection.execute("UPDATE events SET body = x'' WHERE kind = ? AND id = ?", event)
+            failpoint("log.erased")
+        failpoint("log.erased_committed")
+
+    def erased(self, who: str) -> list[tuple[int, str, str, int]]:
+        """Everything that was erased on that account: offset, kind, id, ts."""
+        query = 'SELECT "offset", kind, id, ts FROM events JOIN erased USING ("offset") WHERE who = ? ORDER BY "offset"'
+        return self._connections.get().execute(query, (who,)).fetchall()
 
     def _chunks(self, size: int = 50_000) -> Iterator[list[Stored]]:
         after = 0

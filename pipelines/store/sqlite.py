@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipelines.core.errors import ShelflifeError
+
 PATIENCE = 30.0
 """Seconds to wait for another process' write."""
 
@@ -63,6 +65,27 @@ def copy(source: Path, target: Path) -> None:
     finally:
         reader.close()
         writer.close()
+
+
+def compact(path: Path) -> None:
+    """Write the file anew, so that nothing of what was changed or taken away is left in it or in its journal.
+
+    Raises ShelflifeError where somebody reads or writes it for longer than the patience.
+    """
+    connection = connect(path)
+    try:
+        connection.execute("VACUUM")
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        raise _held(path, str(error)) from None
+    finally:
+        connection.close()
+    if busy:
+        raise _held(path, "somebody reads it")
+
+
+def _held(path: Path, why: str) -> ShelflifeError:
+    return ShelflifeError(f"{path.name} could not be written anew ({why}); run this again when less is going on")
 
 
 def problem(path: Path) -> str | None:

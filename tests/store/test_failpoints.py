@@ -93,8 +93,9 @@ SAME = {
 ELSEWHERE = {
     "durable.before_rename", "keys.trusted", "keys.rotated", "keys.revoked", "outbox.sent", "outbox.marked", "home.before_version", "home.upgraded",
     "backup.copied", "backup.verified", "restore.checked",
+    "log.erased", "log.erased_committed", "landing.rewritten", "landing.replaced", "erasure.online", "erasure.ledger", "erasure.log_compacted",
 }  # fmt: skip
-"""Swept by the tests below and in test_keys, for what they change is not in `facts`."""
+"""Swept by the tests below, in test_keys and in test_erasure, for what they change is not in `facts`."""
 
 
 @pytest.fixture
