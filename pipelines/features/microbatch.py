@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from pipelines.features.kept import Kept
 from pipelines.features.keyvalue import HEAD
 from pipelines.features.plan import ROWS, SINCE, Group, plain_key
 from pipelines.features.state import (
@@ -27,9 +28,6 @@ from pipelines.features.state import (
     value_key,
 )  # fmt: skip
 
-if TYPE_CHECKING:
-    from pipelines.features.online import OnlineStore
-
 LONGEST = 16
 """Rows that a key's value holds before all but the newest half of so many move into chunks."""
 
@@ -43,7 +41,7 @@ HELD = 200_000
 class MicroBatch:
     """One batch of events on its way into the store: what it read, what it changed."""
 
-    def __init__(self, store: OnlineStore, head: bytes | None) -> None:
+    def __init__(self, store: Kept, head: bytes | None) -> None:
         self.store, self.plan = store, store.plan
         self.head = store.head(head)
         self.touched: list[set[Any]] = [set() for _ in self.plan.groups]

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -26,47 +25,21 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.core.event import Event
 from pipelines.core.feature import FeatureSet
 from pipelines.features.fold import fold
-from pipelines.features.keyvalue import HEAD, KeyValue, MemoryValues, Moved, SqliteValues
+from pipelines.features.kept import Head, Kept
+from pipelines.features.keyvalue import HEAD, KeyValue, Moved
 from pipelines.features.microbatch import MicroBatch
-from pipelines.features.plan import Plan, align, plan
+from pipelines.features.plan import align, plan
 from pipelines.features.rows import Rows
-from pipelines.features.state import Row, State, chunk_end, unpack_row
-from pipelines.features.tiles import FOREVER
-from pipelines.features.update import fill_of, oldest_of, update_of
+from pipelines.features.state import Row, chunk_end, unpack_row
 
 
-class Head(msgspec.Struct, frozen=True):
-    """What the store is made for, how far it has got, and from when on it still has the events of each kind."""
-
-    plan: str
-    offset: int = 0
-    arrived: int = 0
-    horizons: dict[str, int] = {}
-    erasures: int = 0
-
-    def horizon(self, kind: str) -> int:
-        return self.horizons.get(kind, -FOREVER)
-
-
-_pack_head = msgspec.msgpack.Encoder(order="deterministic").encode
-_unpack_head = msgspec.msgpack.Decoder(Head).decode
-
-
-class OnlineStore:
+class OnlineStore(Kept):
     """One feature set's state in a store of values. Values made for other definitions are refused: `at` gives each its own."""
 
     def __init__(self, where: Path | KeyValue, features: FeatureSet) -> None:
-        self.plan: Plan = plan(features)
+        super().__init__(where, features)
         self._rows = Rows(self.plan.fields)
-        self.path = where if isinstance(where, Path) else None
-        self.values: KeyValue = _open(where) if isinstance(where, Path) else where
         self._lock = threading.RLock()
-        self._known = (b"", Head(""))
-        self.states: list[dict[Any, State]] = [{} for _ in self.plan.groups]
-        self._head: bytes | None = self.values.get([HEAD]).get(HEAD)
-        if self._head is None:
-            self._start()
-        self.head(self._head)
 
     @staticmethod
     def at(folder: Path, features: FeatureSet, url: str | None = None) -> OnlineStore:
@@ -79,27 +52,6 @@ class OnlineStore:
             return OnlineStore(RedisValues(url, name), features)
         return OnlineStore(folder / f"{name}.db", features)
 
-    def _start(self) -> None:
-        head = _pack_head(Head(self.plan.digest))
-        try:
-            self.values.put([(HEAD, head)], on=None)
-        except Moved:  # another process has made the same store meanwhile
-            head = self.values.get([HEAD])[HEAD]
-        self._head = head
-
-    def head(self, data: bytes | None = None) -> Head:
-        """The head as it is stored now. Raises ShelflifeError where it was made for other definitions, or is gone."""
-        data = self.values.get([HEAD]).get(HEAD) if data is None else data
-        if data is not None and data == self._known[0]:
-            return self._known[1]
-        found = _unpack_head(data) if data else None
-        if found is None or found.plan != self.plan.digest:
-            raise ShelflifeError(
-                f"{self.path or 'the online store'} was made for other feature definitions; use OnlineStore.at and read the log again"
-            )
-        self._known = (data or b"", found)
-        return found
-
     def offset(self) -> int:
         """The log's offset up to which events have been applied."""
         return self.head().offset
@@ -107,9 +59,6 @@ class OnlineStore:
     def arrived(self) -> int:
         """When the newest applied event arrived (microseconds): what a reader of features may call their freshness."""
         return self.head().arrived
-
-    def close(self) -> None:
-        self.values.close()
 
     def apply(self, events: Iterable[Event]) -> int:
         """Apply events of the log, whole or not at all, and return the new offset; what was applied before is skipped.
@@ -144,33 +93,6 @@ class OnlineStore:
             except BaseException:
                 self.forget()
                 raise
-
-    def forget(self) -> None:
-        """Let go of what is in memory; it is read again from what is stored."""
-        for states in self.states:
-            states.clear()
-        self._head = self.values.get([HEAD]).get(HEAD)
-
-    def put(self, changes: dict[bytes, bytes | None], head: Head, added: Mapping[bytes, bytes] = MappingProxyType({})) -> None:
-        """Make the changes and the new head, in one transaction. Raises Moved where another writer has been here."""
-        data = _pack_head(head)
-        self.values.put([*changes.items(), (HEAD, data)], added.items(), on=self._head)
-        self._head = data
-
-    @cached_property
-    def updates(self) -> dict[str, Callable[..., None]]:
-        """Per kind, the function that takes rows into states."""
-        return {kind: update_of(self.plan, kind) for kind in self.plan.fields}
-
-    @cached_property
-    def fills(self) -> list[list[Callable[..., None]]]:
-        """Per group and series, the function that takes rows into the tiles of that series alone."""
-        return [[fill_of(self.plan, group, series) for series in group.series] for group in self.plan.groups]
-
-    @cached_property
-    def oldest(self) -> list[list[Callable[..., None]]]:
-        """Per group, the functions that count rows older than its horizon over EVER."""
-        return [oldest_of(self.plan, group) for group in self.plan.groups]
 
     def expire(self, now: int, keep: int = micros(days(30))) -> int:
         """Drop what no ask at or after `now` can need and return how many events went. `keep` (microseconds): how late a
@@ -228,14 +150,6 @@ class OnlineStore:
             for page in self.values.scan(b"i%c" % n):
                 old = [key for key, value in page if unpack_row(value)[0] < horizons[kind]]
                 yield dict.fromkeys(old), len(old)
-
-    def id_key(self, kind: str, name: str) -> bytes:
-        """Where the newest version of an event is kept."""
-        return b"i%c" % list(self.plan.fields).index(kind) + name.encode()
-
-
-def _open(path: Path) -> KeyValue:
-    return MemoryValues() if str(path) == ":memory:" else SqliteValues(path)
 
 
 @contextmanager

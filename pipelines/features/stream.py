@@ -23,9 +23,10 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.core.event import Event
 from pipelines.core.feature import FeatureSet
 from pipelines.features import derive
+from pipelines.features.kept import Head
 from pipelines.features.keyvalue import HEAD, Moved
 from pipelines.features.moment import AT_ONCE, Moment
-from pipelines.features.online import Head, OnlineStore
+from pipelines.features.online import OnlineStore
 from pipelines.features.plan import Question, plain, plain_key, plan
 from pipelines.features.reader import expand_events, given_columns
 from pipelines.features.state import Row, unpack_row, value_key
