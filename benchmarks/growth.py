@@ -1,4 +1,5 @@
-"""How the online features grow: ten times the events, ten times the keys. `python -m benchmarks.growth`, JSON.
+"""How the online features grow: ten times the events, ten times the keys. `python -m benchmarks.growth` writes the table of
+docs/online-features.md (`--json`: prints the figures instead).
 
 Seconds are of processor time, so that a busy machine changes them little; speed beside peers is benchmarks/features' to measure.
 """
@@ -6,6 +7,7 @@ Seconds are of processor time, so that a busy machine changes them little; speed
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +22,8 @@ from pipelines.core.feature import Count, Counted, Max, Mean, Sum, features
 from pipelines.features.stream import OnlineStore
 from pipelines.store.log import SqliteLog
 
+PAGE = Path(__file__).parents[1] / "docs" / "online-features.md"
+BEGIN, END = "<!-- python -m benchmarks.growth -->\n", "<!-- end -->"
 START = 20_000 * DAY
 CUSTOMERS, ITEMS = 50_000, 5_000
 BATCH = 10_000
@@ -111,6 +115,27 @@ def _cpu(run: Callable[[], Any]) -> float:
     return time.process_time() - before
 
 
+def table(found: list[dict[str, float]]) -> str:
+    """The figures as Markdown; the work an event takes beside that of the first row, for seconds are the machine's."""
+    heads = "events | customers | keys | bytes a key | largest | identity, bytes an event | older rows, bytes an event"
+    names = "events customers keys state_bytes_a_key largest_state_bytes identity_bytes_an_event older_rows_bytes_an_event"
+    rows = []
+    for each in found:
+        work = each["microseconds_an_event"] / found[0]["microseconds_an_event"]
+        cells = [*(f"{each[name]:,.0f}" for name in names.split()), f"{work:.2f} x", f"{each['bytes_after_expiry']:,.0f}"]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join([f"| {heads} | work an event | after expiry |", "|---" * 9 + "|", *rows]) + "\n"
+
+
+def write(found: list[dict[str, float]]) -> None:
+    """The table into the page, between its marks."""
+    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    PAGE.write_text(before + BEGIN + table(found) + END + rest.partition(END)[2], "utf-8")
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as work:
-        print(json.dumps(growth(Path(work)), indent=1))
+        measured = growth(Path(work))
+    print(json.dumps(measured, indent=1))
+    if "--json" not in sys.argv:
+        write(measured)

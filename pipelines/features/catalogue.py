@@ -12,13 +12,16 @@ from pipelines.core.usecase import UseCase
 
 PAGE = "docs/feature-catalogue.md"
 
-MEASURED = "`shelflife catalogue` adds, where rows and models are, how often a feature is missing and how much the chosen model makes of it."
+MEASURED = (
+    "`shelflife catalogue` adds, where rows and models are, how often a feature is missing and how much the chosen model makes of it, "
+    "and, where a stream runs, the bytes that a key keeps for it."
+)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One feature of one use case. `cost` is what a read of it merges; `missing` and `importance` are shares, None where not
-    measured."""
+    """One feature of one use case. `cost` is what a read of it merges, `kept` the bytes that a key keeps for it online; `missing`
+    and `importance` are shares. What was not measured is None."""
 
     case: str
     name: str
@@ -28,19 +31,23 @@ class Entry:
     cost: str
     missing: float | None = None
     importance: float | None = None
+    kept: float | None = None
 
 
 def entries(
-    case: UseCase, missing: Mapping[str, float] | None = None, importance: Mapping[str, float] | None = None
+    case: UseCase,
+    missing: Mapping[str, float] | None = None,
+    importance: Mapping[str, float] | None = None,
+    kept: Mapping[str, float] | None = None,
 ) -> list[Entry]:
     """The features of a use case in the order of its columns, with what was measured of them."""
-    missing, importance = missing or {}, importance or {}
+    missing, importance, kept = missing or {}, importance or {}, kept or {}
     features = case.features
     made = [("given", name, _field(case.asks, name), "the ask holds it") for name in features.given]
     made += [("counted", c.name, c.sentence(), _cost(c)) for c in features.counted]
     made += [("derived", d.name, f"{d.doc} `{d.expression}`", "computed from the others") for d in features.derived]
     return [
-        Entry(case.name, name, origin, features.kind(name), text, cost, missing.get(name), importance.get(name))
+        Entry(case.name, name, origin, features.kind(name), text, cost, missing.get(name), importance.get(name), kept.get(name))
         for origin, name, text, cost in made
     ]
 
@@ -63,13 +70,17 @@ def table(found: list[Entry]) -> str:
     """The measured part, as lines for a terminal."""
     width = max((len(e.name) for e in found), default=0)
     return "\n".join(
-        f"{e.case:10} {e.name:{width}} {_share(e.missing)} missing {_share(e.importance)} of the model   {e.definition}"
+        f"{e.case:10} {e.name:{width}} {_share(e.missing)} missing {_share(e.importance)} of the model {_size(e.kept)}   {e.definition}"
         for e in found
     )
 
 
 def _share(value: float | None) -> str:
     return "     ?" if value is None else f"{value:6.1%}"
+
+
+def _size(value: float | None) -> str:
+    return "               " if value is None else f"{value:7,.0f} B a key"
 
 
 def _field(asks: Contract, name: str) -> str:

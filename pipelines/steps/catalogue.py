@@ -1,11 +1,13 @@
-"""catalogue: every feature in a sentence, who owns it, how often it is missing and how much the chosen model makes of it."""
+"""catalogue: every feature in a sentence: whose it is, how often missing, how much the chosen model makes of it, what it costs."""
 
 from __future__ import annotations
 
 import argparse
 import csv
 import json
+import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.errors import ShelflifeError
@@ -31,7 +33,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         return {"text": f"{catalogue.PAGE} holds what is declared now"}
     cases = [usecases.get(args.case)] if args.case else list(usecases.load().values())
     found = [
-        entry for case in cases for entry in catalogue.entries(case, missing(workspace, case), importance(workspace, case))
+        entry
+        for case in cases
+        for entry in catalogue.entries(case, missing(workspace, case), importance(workspace, case), kept(workspace, case))
     ]
     return {"text": catalogue.table(found), "features": [asdict(entry) for entry in found]}
 
@@ -66,6 +70,22 @@ def importance(workspace: Workspace, case: UseCase) -> dict[str, float]:
         if owner := _owner(row["feature"], case.features.names):
             shares[owner] = shares.get(owner, 0.0) + float(row["importance"])
     return shares
+
+
+def kept(workspace: Workspace, case: UseCase) -> dict[str, float]:
+    """The bytes that a key keeps online for each counted feature; empty where no stream has run for these definitions."""
+    from pipelines.features import cost
+    from pipelines.features.plan import plan
+    from pipelines.steps.stream import VARIABLE, open_store
+
+    folder = Path(os.environ.get("SHELFLIFE_HOME") or workspace.root / ".shelflife") / "online"
+    if not os.environ.get(VARIABLE) and not (folder / f"{plan(case.features).digest[:16]}.db").is_file():
+        return {}
+    store = open_store(folder, case.features)
+    try:
+        return cost.kept(store)
+    finally:
+        store.close()
 
 
 def _owner(column: str, names: tuple[str, ...]) -> str | None:

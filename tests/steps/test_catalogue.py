@@ -8,9 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import usecases
+from pipelines.core.clock import DAY
 from pipelines.core.errors import ShelflifeError
+from pipelines.core.event import Event
 from pipelines.features import catalogue
-from pipelines.steps.catalogue import importance, missing
+from pipelines.steps.catalogue import importance, kept, missing
+from pipelines.steps.stream import open_store
 from pipelines.steps.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +56,16 @@ def test_a_report_that_cannot_be_read_is_one_clear_sentence(tmp_path):
     (place.reports("fraud") / "training.json").write_text("{")
     with pytest.raises(ShelflifeError, match="run dvc repro train@fraud"):
         importance(place, FRAUD)
+
+
+def test_what_a_key_keeps_of_a_feature_is_measured_in_the_online_store(tmp_path, monkeypatch):
+    place = Workspace(tmp_path)
+    monkeypatch.delenv("SHELFLIFE_HOME", raising=False)
+    assert kept(place, FRAUD) == {}
+    store = open_store(tmp_path / ".shelflife" / "online", FRAUD.features)
+    bodies = [{"card": "c1", "customer": "k1", "terminal": "t1", "amount_cents": 10, "country": "DE"} for _ in range(6)]
+    store.apply([Event("payment", f"p{n}", n * DAY, body, n * DAY, n + 1) for n, body in enumerate(bodies)])
+    found = kept(place, FRAUD)
+    assert found["payments_1h"] == 6 * 2 * 8  # a tile's start and its count, six tiles
+    assert {e.kept for e in catalogue.entries(FRAUD, kept=found) if e.origin != "counted"} == {None}
+    assert "96 B a key" in catalogue.table(catalogue.entries(FRAUD, kept=found))
