@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.lifecycle import phases
+
 OURS = "shelflife"
 RESAMPLES = 10_000
 SURE = 0.95
@@ -30,6 +32,8 @@ def summary(seasons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for name in names:
         if name != OURS:
             rows[name]["saved"] = interval([theirs - ours for theirs, ours in zip(lost[name], lost[OURS], strict=True)])
+    for name in names:
+        rows[name]["phases"] = {p: interval([phases.lost(season, name)[p] for season in seasons]) for p in phases.PHASES}
     weeks = {name: np.mean([_weekly(season, name) for season in seasons], axis=0).round(2).tolist() for name in names}
     oracle = interval([sum(season["oracle"]) / days for season in seasons])
     return {
@@ -40,14 +44,16 @@ def summary(seasons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def mondays(seasons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What became of ours' Mondays: how many challengers `pass`, `fail` or stay `unsure`, on how many the data were not `valid`; which
-    findings stood `alone` in the way of an undecided one; and in how many shops nothing ever passed (`unmoved`)."""
+    """What became of ours' Mondays: how many challengers `pass`, `fail` or stay `unsure`, on how many the data were not `valid`, how
+    often a former model was brought `back`; which findings stood `alone` in the way of an undecided one; and in how many shops
+    nothing ever passed (`unmoved`)."""
     said = [words.split(": ", 1) for season in seasons for _, words in season["policies"][OURS]["notes"] if ": " in words]
     undecided = [found.split(", ") for verdict, found in said if verdict == "unsure"]
     alone = Counter(found[0].rsplit(" ", 1)[0] for found in undecided if len(found) == 1)
     verdicts = Counter(verdict for verdict, _ in said)
     unmoved = sum(not season["policies"][OURS]["promotions"] for season in seasons)
     return {
+        "back": verdicts["brought back"],
         **{name: verdicts[name] for name in ("pass", "fail", "unsure", "not valid")},
         "alone": dict(alone.most_common()),
         "unmoved": unmoved,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -16,7 +16,7 @@ from benchmarks.lifecycle.learning import NOTHING, Desk, Held, Model
 from pipelines.checks import history, suite
 from pipelines.core.clock import DAY, instant, micros
 from pipelines.core.verdict import Finding, Verdict
-from pipelines.evaluation import drift, gate
+from pipelines.evaluation import drift, gate, recall
 from pipelines.evaluation.evidence import Evidence
 from pipelines.evaluation.triage import Diagnosis, triage
 from pipelines.shop.contracts import CONTRACTS
@@ -124,11 +124,13 @@ def _between(table: pa.Table, since: int, until: int, kind: str, held: Held) -> 
     return part.filter(pa.array(~np.isin(arrived[first:last] // DAY * DAY, days))) if days else part
 
 
-def look(desk: Desk, feeds: Feeds, champion: Model, as_of: int) -> Diagnosis:
-    """The watch's whole look of a Monday morning, and what it makes of it with the windows of labels before."""
+def look(desk: Desk, feeds: Feeds, champion: Model, as_of: int, formers: Sequence[Model]) -> tuple[Diagnosis, int]:
+    """The watch's whole look of a Monday morning: what it makes of it with the windows of labels before; and, where quality has
+    fallen for good, how many models back the one is that would provably answer better; 0 for none."""
     watch = desk.block.monitor
     if failing := feeds.at(as_of).failing:
-        return triage([[Finding(f"quality: {sentence}", "fail", None, "a feed as before") for sentence in failing]], watch)
+        broken = [Finding(f"quality: {sentence}", "fail", None, "a feed as before") for sentence in failing]
+        return triage([broken], watch), 0
     holdout = desk.parts(champion.as_of).holdout
     rows = desk.known((min(desk.watched(as_of), holdout[0]), as_of), as_of, feeds.held(as_of), feeds.rows_without(as_of))
     scores = champion.score(rows)
@@ -138,7 +140,11 @@ def look(desk: Desk, feeds: Feeds, champion: Model, as_of: int) -> Diagnosis:
     found = outcomes.performance()
     findings += [outcomes.estimated(as_of), found]
     before = outcomes.lasting() if found.status == "fail" else []
-    return triage([*before, findings], watch)
+    diagnosis = triage([*before, findings], watch)
+    if not (diagnosis.retrain and found.status == "fail"):
+        return diagnosis, 0
+    said = outcomes.recall({str(back): model.score(rows) for back, model in enumerate(formers[: recall.MOST], 1)})
+    return diagnosis, int(recall.best(said) or 0)
 
 
 def judge(desk: Desk, feeds: Feeds, challenger: Model, champion: Model, as_of: int, looks: int) -> Verdict:

@@ -135,13 +135,15 @@ class Ours(Policy):
     name = "shelflife"
     says = (
         "Every morning the feeds are looked at, and a broken day is held from training; every Monday the watch looks at drift and at "
-        "matured labels. Every Monday a challenger is trained, unless the data do not validate or the controller says no, and it answers "
-        "only when the gate passes it against the answering model on the newest matured holdout."
+        "matured labels. Where quality has fallen for good and a model that answered before would provably answer better, a person "
+        "brings that one back, as the mail says. Every Monday a challenger is trained, unless the data do not validate or the "
+        "controller says no, and it answers only when the gate passes it against the answering model on the newest matured holdout."
     )
 
     def __init__(self, desk: Desk, feeds: Feeds, first: Model) -> None:
         super().__init__(desk, feeds, first)
         self.harmed = False
+        self.formers: list[Model] = []
         self.judged_until: list[int] = []
         self.journal: list[Entry] = []
         self.cpu = feeds.cpu
@@ -149,13 +151,21 @@ class Ours(Policy):
 
     def monday(self, as_of: int) -> None:
         began = time.process_time()
-        diagnosis = ours.look(self.desk, self.feeds, self.champion, as_of)
+        diagnosis, back = ours.look(self.desk, self.feeds, self.champion, as_of, self.formers)
         self.cpu += time.process_time() - began
         self.notes.append((as_of, diagnosis.kind))
+        if back:
+            self.notes.append((as_of, f"brought back: {back} before"))
+            super()._promote(as_of, self.formers[back - 1])
+            self.formers = self.formers[back:]
         if diagnosis.retrain and not self.harmed:
             self.alarms.append(Alarm(as_of, "drift", diagnosis.kind))
         self.harmed = diagnosis.retrain
         self._ask(Entry("triggered", as_of, f"calendar-{as_of}", cause="manual"))
+
+    def _promote(self, as_of: int, model: Model) -> None:
+        self.formers = [self.champion, *self.formers]
+        super()._promote(as_of, model)
 
     def _ask(self, event: Entry) -> None:
         """Let the controller say whether a run may start; if it may, learn and let the gate judge."""

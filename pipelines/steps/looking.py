@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -42,7 +43,8 @@ MOST_ROWS = 40_000
 class Seen:
     """One look. `before` holds what the labels said of earlier windows, oldest first, where the newest window's says that quality
     fell. `labels` and `positives` matured since the last retraining; `broken_days` are partitions that fail by themselves;
-    `money` is what the answers cost more than before.
+    `money` is what the answers cost more than before; `former` what releases before the champion would do, where
+    quality fell: the nearest first.
     """
 
     as_of: int
@@ -54,6 +56,7 @@ class Seen:
     broken_days: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rows: Rows | None = None
     scores: Any = None
+    former: Mapping[str, Finding] = field(default_factory=dict)
 
 
 def see(workspace: Workspace, home: Home, case: str, as_of: int) -> Seen:
@@ -84,9 +87,27 @@ def see(workspace: Workspace, home: Home, case: str, as_of: int) -> Seen:
     findings += [outcomes.estimated(as_of), found]
     fell = found.status == "fail"
     labels, positives = outcomes.fresh(_last_learnt(home, case, as_of))
+    former = outcomes.recall(_formers(home, usecase, rows)) if fell else {}
     return Seen(
-        as_of, findings, outcomes.lasting() if fell else [], outcomes.money() if fell else None, labels, positives, {}, rows, scores
+        as_of, findings, outcomes.lasting() if fell else [], outcomes.money() if fell else None, labels, positives, {}, rows, scores,
+        former,
     )  # fmt: skip
+
+
+def _formers(home: Home, usecase: UseCase, rows: Rows) -> dict[str, np.ndarray]:
+    """The scores of the releases before the champion, the nearest first, by how many rollbacks lead there. Left out is what reads
+    other features than these rows hold, and what retention has removed."""
+    from pipelines.core.feature import FeatureSet
+    from pipelines.evaluation.recall import MOST
+
+    columns = {name: rows[name] for name in bundle.model_columns(usecase)}
+    found = {}
+    for back, name in enumerate(home.releases.formers(usecase.name)[:MOST], 1):
+        files = home.releases.read(name).files
+        features = FeatureSet.from_dict(json.loads(files["features.json"]))
+        if features.digest == usecase.features.digest and "index.npz" not in files:
+            found[f"{back} release{'s' * (back > 1)} back"] = bundle.open_scorer(files).score(columns)
+    return found
 
 
 def feeds(

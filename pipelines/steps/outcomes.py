@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -156,6 +157,19 @@ class Outcomes:
         drawn = resample({name: self._cost(rows, mask) for name, mask in spans.items()}, rows.units, resamples=1000, seed=0)
         more, a_day = (drawn["now"] - drawn["before"]).interval(0.025), now.sum() / (self.length / DAY)
         return Money(more.estimate * a_day, more.low * a_day, more.high * a_day) if more.known else None
+
+    def recall(self, formers: Mapping[str, np.ndarray]) -> dict[str, Finding]:
+        """Whether releases that answered before would answer better, by their scores of the same rows: on the newest mature labels,
+        as many days of them as a holdout has."""
+        from pipelines.evaluation.performance import recoded
+        from pipelines.evaluation.recall import recall
+
+        mask = self.asked(self.known - micros(self.block.split.holdout), self.known)
+        rows = recoded(self.labels.rows, mask).part(mask)
+        scores = {who: score[self.mature][mask] for who, score in formers.items()}
+        amount = amounts(self.usecase, self.rows.take(self.mature))
+        of, seed = None if amount is None else amount[mask], self.block.train.seed
+        return recall(self.usecase, self.block.gate, rows, self.labels.scores[mask], scores, of, seed=seed)
 
     def _cost(self, rows: Labelled, mask: np.ndarray) -> Statistic:
         """Cents per answer of the rows of a mask."""

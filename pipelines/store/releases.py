@@ -138,6 +138,16 @@ class Releases:
         self._mail(connection, change, mail)
         return epoch
 
+    def formers(self, case: str) -> list[str]:
+        """The bundles to which rollbacks lead, one after the other, the nearest first; those that retention has left."""
+        way: list[str] = []
+        for change in self.history(case):
+            if change.action == "promote" and change.bundle:
+                way.append(change.bundle)
+            elif change.action in ("rollback", "fallback") and way:
+                way.pop()
+        return [name for name in reversed(way[:-1]) if (self.bundles.folder / name).exists()]
+
     def hold(self, case: str, *, at: int, actor: str, reason: str) -> int:
         """Block promotion (and learning) of a use case until somebody clears it; the new epoch. Rollback still works."""
         with self.state.begin() as connection:
