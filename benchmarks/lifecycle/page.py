@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lifecycle import learning, picture, season
+from benchmarks.lifecycle import learning, phases, picture, season
 from benchmarks.lifecycle.figures import OURS
 from benchmarks.lifecycle.policies import POLICIES
 from benchmarks.lifecycle.shop import Setting, schedule
@@ -76,7 +76,14 @@ def _case(name: str, found: Mapping[str, Any]) -> str:
     if found["seeds"] < ENOUGH:
         said += f" These are fewer than {ENOUGH} shops: the intervals are wide, and `make bench-lifecycle` goes on where it stopped."
     return "\n\n".join(
-        [f"## {name.capitalize()}", said, _table(found["rows"]), _verdict(found["rows"], found["seeds"]), *_why(name, found)]
+        [
+            f"## {name.capitalize()}",
+            said,
+            _table(found["rows"]),
+            _verdict(found["rows"], found["seeds"]),
+            _phases(name, found["rows"]),
+            *_why(name, found),
+        ]
     )
 
 
@@ -123,6 +130,17 @@ def _compared(low: float, high: float, shops: int) -> str:
     return "less than" if low > 0 else "more than" if high < 0 else "neither provably less nor more than"
 
 
+def _phases(case: str, rows: Mapping[str, Any]) -> str:
+    """When the money was lost."""
+    change = phases.CHANGE[case].replace("_", " ")
+    lines = [
+        f"Of what was lost, in the weeks before the {change}, while it lasts, and after the old world is back (the three add up):", "",
+        f"| | {' | '.join(phases.PHASES)} |", f"|---|{'---:|' * len(phases.PHASES)}",
+        *(f"| {name} | {' | '.join(_money(row['phases'][phase]) for phase in phases.PHASES)} |" for name, row in rows.items()),
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
 def _why(case: str, found: Mapping[str, Any]) -> list[str]:
     """What our gate did on its Mondays and, where another policy is not provably beaten, why that is."""
     seen = found["mondays"]
@@ -134,6 +152,8 @@ def _why(case: str, found: Mapping[str, Any]) -> list[str]:
     if seen["alone"]:
         each = ", ".join(f"{name} ({times})" for name, times in seen["alone"].items())
         told += f" Of the undecided, one finding alone stood in the way of {sum(seen['alone'].values())}: {each}."
+    if seen["back"]:
+        told += f" In {seen['back']} cases quality had fallen for good, and a model that had answered before was brought back."
     if seen["unmoved"]:
         told += (
             f" In {seen['unmoved']} of {found['seeds']} shops no challenger ever passed: the first model answered all along, so that there "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from pipelines.core.params import Gate
@@ -54,12 +53,9 @@ def _found(name: str, wanted: str, gain: Draws, saved: Draws | None, margin: flo
         return Finding(name, "unsure", None, wanted, advice="it cannot be computed with confidence from these rows")
     rules = {"passes_if": f"low > {margin!r}", "fails_unless": f"high >= {margin!r}"}
     finding = judged(name, seen.estimate, wanted, **rules, low=seen.low, high=seen.high, sure=seen.sure)
-    dearer = saved is not None and not saved.interval(alpha).high >= 0
-    return (
-        replace(finding, status="unsure", advice="its answers would cost more")
-        if dearer and finding.status == "pass"
-        else finding
-    )
+    if finding.status == "pass" and saved is not None and not saved.interval(alpha).high >= 0:
+        return Finding(name, "unsure", seen.estimate, wanted, seen.low, seen.high, seen.sure, "its answers would cost more")
+    return finding
 
 
 def _few(gate: Gate, rows: Labelled) -> str:

@@ -156,7 +156,7 @@ def _way_back(case: str, formers: Mapping[str, Finding]) -> list[str]:
     back = list(formers).index(name) + 1
     times = "" if back == 1 else f", {back} times"
     return [
-        f"A release that answered before would do better: {formers[name].sentence()} To let it answer: shelflife rollback {case}{times}."
+        f"A release that answered before would do better: {formers[name].sentence()}. To let it answer: shelflife rollback {case}{times}."
     ]
 
 

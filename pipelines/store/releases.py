@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -139,14 +140,14 @@ class Releases:
         return epoch
 
     def formers(self, case: str) -> list[str]:
-        """The bundles to which rollbacks lead, one after the other, the nearest first; those that retention has left."""
+        """The bundles to which rollbacks lead, one after the other, the nearest first, as far as retention has left them."""
         way: list[str] = []
         for change in self.history(case):
             if change.action == "promote" and change.bundle:
                 way.append(change.bundle)
             elif change.action in ("rollback", "fallback") and way:
                 way.pop()
-        return [name for name in reversed(way[:-1]) if (self.bundles.folder / name).exists()]
+        return list(takewhile(lambda name: (self.bundles.folder / name).exists(), reversed(way[:-1])))
 
     def hold(self, case: str, *, at: int, actor: str, reason: str) -> int:
         """Block promotion (and learning) of a use case until somebody clears it; the new epoch. Rollback still works."""

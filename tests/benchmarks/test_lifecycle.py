@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from benchmarks.lifecycle import __main__ as bench
-from benchmarks.lifecycle import figures, page, peers, picture, season
+from benchmarks.lifecycle import figures, page, peers, phases, picture, season
 from benchmarks.lifecycle.learning import NOTHING, Desk
 from benchmarks.lifecycle.ours import Feeds
 from benchmarks.lifecycle.policies import POLICIES
@@ -239,9 +239,21 @@ def test_the_page_says_how_many_shops_and_where_ours_is_not_provably_better():
     assert "loses **more than** *point compare*" in text
     assert "trained 18 challengers: 6 passed, 6 were rejected, 6 could not be decided" in text
     assert "one finding alone stood in the way of 6: slice: country (6)" in text
+    assert "In 6 cases quality had fallen for good" in text
+    assert "| every week | " in text.split("while it lasts, and after")[1]
     assert "loses **to the cent as much as** *never retrain*" in text
     assert "no challenger ever passed" not in text
     assert picture.draw({"fraud": figures.summary(seasons)}).count("<polyline") == len(POLICIES)
+
+
+@pytest.mark.parametrize(("case", "second"), [("fraud", "during"), ("demand", "after")])
+def test_every_week_lies_before_during_or_after_the_change_and_the_parts_add_up(case, second):
+    found = made_up(1, case)
+    masks = phases.weeks(found)
+    assert (sum(mask.astype(int) for mask in masks.values()) == 1).all()
+    assert masks[second][1]
+    whole = sum(np.subtract(found["policies"]["every week"]["cents"], found["oracle"])) / 14
+    assert sum(phases.lost(found, "every week").values()) == pytest.approx(whole)
 
 
 def test_of_few_shops_nothing_is_said_to_be_proven():
@@ -252,7 +264,7 @@ def test_of_few_shops_nothing_is_said_to_be_proven():
 
 
 def test_a_shop_in_which_nothing_ever_passed_is_said_to_be_one():
-    found = [made_up(1), made_up(2)]
+    found = [made_up(1, "demand"), made_up(2, "demand")]
     found[0]["policies"]["shelflife"]["promotions"] = 0
     text = page.rendered({"setting": vars(Setting()), "machine": "a machine", "cases": {"demand": figures.summary(found)}})
     assert "In 1 of 2 shops no challenger ever passed" in text
@@ -269,11 +281,11 @@ def test_what_was_measured_is_not_measured_again_and_shops_for_looking_are_not_r
     assert [season["seed"] for season in bench.read(tmp_path, "fraud")] == [bench.FIRST]
 
 
-def made_up(seed):
+def made_up(seed, case="fraud"):
     def row(cents):
         return {
             "cents": cents, "retrainings": 1, "promotions": 1, "false_alarms": 0, "dearer": 1, "cpu": 1.0,
-            "notes": [[7, "quiet"], [7, "unsure: slice: country unsure"], [14, "pass: "], [21, "fail: floor fail, cost fail"]],
+            "notes": [[7, "quiet"], [7, "brought back: 2 before"], [7, "unsure: slice: country unsure"], [14, "pass: "], [21, "fail: floor fail, cost fail"]],
             "seen": {"a change on day 3": 7, "a fault on day 4": None}, "recovered": {"a change on day 3": 14},
         }  # fmt: skip
 
@@ -282,8 +294,11 @@ def made_up(seed):
         "never retrain": [500 + seed, 500],
         "point compare": [400, 400],
     }
+    happened = {"fraud": "concept_change, days 105 to 140: x", "demand": "price_response, day 99: x"}[case]
     return {
         "seed": seed,
+        "case": case,
+        "incidents": [happened],
         "oracle": [100, 100],
         "asks": 10,
         "quiet": 5,

@@ -1,11 +1,13 @@
 """The watch over a released use case: quiet weeks stay quiet, a broken feed is held and never trained on."""
 
+import numpy as np
 import pytest
 import small_shop
 
 from pipelines.core.clock import iso
+from pipelines.core.verdict import Finding
 from pipelines.shop.incidents import Incident
-from pipelines.steps import alarms, monitor, simulate
+from pipelines.steps import alarms, bundle, looking, monitor, simulate
 
 CASE = "fraud"
 SHOP = {"days": 70, "customers": 1500, "items": 60, "sessions_per_day": 40}
@@ -62,6 +64,31 @@ def test_a_look_that_breaks_is_never_drift(watched, monkeypatch):
     found = monitor.monitor(workspace, home, [CASE])
     assert found["looks"][0]["kind"] == "cannot decide"
     assert found["looks"][0]["retrain"] is False
+
+
+def test_a_former_release_is_scored_on_the_rows_of_the_look(watched, monkeypatch):
+    workspace, home = watched
+    usecase, block, at = workspace.case(CASE), workspace.params.block(CASE), home.landing.closed_until()
+    _, _, released = home.releases.answering(CASE)
+    tables = {kind: home.landing.table(kind, at) for kind in usecase.kinds}
+    holdout = looking.holdout_of(usecase, block, released.manifest)
+    rows = looking.watched_rows(usecase, block, tables, at, released.files, holdout)
+    scores = bundle.open_scorer(released.files).score({name: rows[name] for name in bundle.model_columns(usecase)})
+    assert looking._formers(home, usecase, rows) == {}, "nothing answered before the first release"
+    monkeypatch.setattr(type(home.releases), "formers", lambda self, case: [self.champion(case).bundle])
+    found = looking._formers(home, usecase, rows)
+    assert list(found) == ["1 release back"]
+    assert np.array_equal(found["1 release back"], scores)
+
+
+def test_the_mail_names_the_way_back_only_where_one_would_surely_do_better():
+    sure = Finding("1 release back: average_precision", "unsure", 0.1, "a gain", -0.1, 0.3, 0.95)
+    better = Finding("2 releases back: average_precision", "pass", 0.2, "a gain", 0.1, 0.3, 0.95)
+    assert monitor._way_back(CASE, {}) == []
+    assert monitor._way_back(CASE, {"1 release back": sure}) == []
+    (words,) = monitor._way_back(CASE, {"1 release back": sure, "2 releases back": better})
+    assert "2 releases back: average_precision" in words
+    assert words.endswith("To let it answer: shelflife rollback fraud, 2 times.")
 
 
 def test_every_alarm_names_what_to_do():

@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.core.clock import DAY, days
 from pipelines.core.verdict import Finding
+from pipelines.evaluation.recall import best
 from pipelines.evaluation.triage import triage
 from pipelines.steps.outcomes import Outcomes
 from pipelines.steps.rows import Rows
@@ -54,6 +55,17 @@ def test_a_change_is_found_whether_the_first_look_comes_soon_or_late(after):
 def test_a_quiet_shop_stays_quiet(after):
     found = [diagnosis(outcomes(seed, CHANGE + after * DAY, changes=False)) for seed in (1, 2)]
     assert not {"concept change", "harmful shift"} & set(found)
+
+
+def test_a_former_release_that_knows_the_new_ways_would_answer_better_and_one_that_does_not_would_not():
+    seen = outcomes(1, CHANGE + 35 * DAY, changes=True)
+    knows = np.where(np.nan_to_num(seen.rows["label"]) > 0, 0.9, 0.02) + np.random.default_rng(1).random(len(seen.scores)) / 100
+    found = seen.recall({"1 release back": seen.scores, "2 releases back": knows})
+    assert best(found) == "2 releases back"
+    assert found["1 release back"].status != "pass"
+    newest = seen.labels.rows.labels[seen.asked(seen.known - 7 * DAY, seen.known)]
+    few = replace(seen, block=replace(seen.block, gate=replace(seen.block.gate, min_rows=len(newest) + 1)))
+    assert best(few.recall({"1 release back": knows})) is None
 
 
 def test_each_reference_has_the_windows_own_weekdays():

@@ -287,6 +287,26 @@ def test_rollback_goes_back_one_champion_at_a_time_and_never_to_the_bad_one(home
     assert home.releases.champion("fraud").previous is None
 
 
+def test_the_releases_before_are_those_that_rollbacks_lead_to(home, tmp_path):
+    assert home.releases.formers("fraud") == []
+    names = [ship(home, tmp_path, n) for n in range(3)]
+    assert home.releases.formers("fraud") == [names[1], names[0]]
+    home.releases.rollback("fraud", at=NOW, actor="ops", reason="worse")
+    assert home.releases.formers("fraud") == [names[0]]
+    ship(home, tmp_path, 3)
+    way = home.releases.formers("fraud")
+    assert way == [names[1], names[0]]
+    for name in way:
+        home.releases.rollback("fraud", at=NOW, actor="ops", reason="worse")
+        assert home.releases.champion("fraud").bundle == name
+
+
+def test_the_way_back_ends_where_a_release_was_removed(home, tmp_path):
+    names = [ship(home, tmp_path, n) for n in range(4)]
+    (home.releases.bundles.folder / names[1]).rename(tmp_path / "gone")
+    assert home.releases.formers("fraud") == [names[2]]
+
+
 def test_two_people_who_roll_back_at_once_go_back_once(home, tmp_path):
     names = [ship(home, tmp_path, n) for n in range(3)]
     seen = home.releases.epoch()
