@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import gcd
 from typing import Any
 
 from pipelines.core.aggregation import Part
@@ -27,10 +28,11 @@ HIGH = 40
 
 @dataclass
 class Source:
-    """Lines of Python and the constants they name."""
+    """Lines of Python and the constants they name; filters that are `met` have been looked at already, under those names."""
 
     lines: list[str] = field(default_factory=list)
     names: dict[str, Any] = field(default_factory=dict)
+    met: dict[Filter, str] = field(default_factory=dict)
 
     def add(self, depth: int, *lines: str) -> None:
         self.lines += ["    " * depth + line for line in lines]
@@ -52,17 +54,18 @@ def update_of(plan: Plan, kind: str) -> Callable[..., None]:
     among the key's rows but into `late`, as (the group's place, key, row)."""
     source, groups = Source(), plan.groups_of(kind)
     source.add(0, f"def update(rows, late, {', '.join(f'g{n}' for n in range(len(groups)))}):")
-    source.add(1, "for row in rows:")
-    source.add(2, "ts = row[0]")
-    for grain in sorted({series.grain for group in groups for series in group.series}):
-        source.add(2, f"t{grain} = ts - ts % {grain}")
+    source.add(1, "low = end = 0", "for row in rows:", "    ts = row[0]")
+    _starts(source, 2, [series.grain for group in groups for series in group.series])
+    wheres = [series.where for group in groups for series in group.series]
+    source.met = {where: f"c{n}" for n, where in enumerate(dict.fromkeys(w for w in wheres if wheres.count(w) > 1 and w))}
+    source.add(2, *(f"{name} = {condition(where, plan.fields[kind], source)}" for where, name in source.met.items()))
     for n, group in enumerate(groups):
         at = plan.places(group)
         key = f"row[{at[0]}]" if len(at) == 1 else f"({', '.join(f'row[{i}]' for i in at)})"
         source.add(2, f"k = {key}", f"if {'k is not None' if len(at) == 1 else 'None not in k'}:", f"    s = g{n}[k]")
         source.add(3, "if ts > s[0]: s[0] = ts", "if ts >= s[1]: s[2].append(row)", f"else: late.append(({n}, k, row))")
         for series in group.series:
-            _series(source, 3, series, plan.fields[kind], f"t{series.grain}")
+            _series(source, 3, series, plan.fields[kind], f"{series.grain}")
     return source.compile(f"update of {kind}")
 
 
@@ -72,8 +75,8 @@ def fill_of(
     """`fill(state, rows)`: the rows into the tiles of one series alone; all into the tile at `start`, where that is given."""
     source = Source()
     source.add(0, "def update(s, rows):", "    for row in rows:", "        ts = row[0]")
-    source.add(2, f"t = {start if start is not None else f'ts - ts % {series.grain}'}")
-    _series(source, 2, series, plan.fields[group.of], "t")
+    source.add(2, f"t = {start if start is not None else f'ts - ts % {series.grain}'}", "f = float(t)")
+    _series(source, 2, series, plan.fields[group.of], "")
     return source.compile(f"fill of {group.of}")
 
 
@@ -82,9 +85,20 @@ def oldest_of(plan: Plan, group: Group) -> list[Callable[[list[Any], Iterable[An
     return [fill_of(plan, group, series, start=-FOREVER) for series in group.series if series.ever]
 
 
-def _series(source: Source, depth: int, series: Series, fields: tuple[str, ...], start: str) -> None:
+def _starts(source: Source, depth: int, grains: list[int]) -> None:
+    """The start of each tile that the event lies in, as an integer and as the double that arrays hold: comparing the two kinds
+    is slow. Worked out anew only where one of them may be another than the last event's."""
+    common = gcd(*grains)
+    source.add(depth, "if not low <= ts < end:", f"    low = ts - ts % {common}", f"    end = low + {common}")
+    for grain in sorted(set(grains)):
+        source.add(depth + 1, f"t{grain} = ts - ts % {grain}", f"f{grain} = float(t{grain})")
+
+
+def _series(source: Source, depth: int, series: Series, fields: tuple[str, ...], tile: str) -> None:
+    """One series; `t` and `f` with the name of the `tile` behind them are its start."""
+    start = f"f{tile}"
     if series.where:
-        source.add(depth, f"if {condition(series.where, fields, source)}:")
+        source.add(depth, f"if {source.met.get(series.where) or condition(series.where, fields, source)}:")
         depth += 1
     if series.numbers:
         empty = array("d", [0.0, *(value for part in series.numbers for value in _empty(part))])
@@ -101,7 +115,7 @@ def _series(source: Source, depth: int, series: Series, fields: tuple[str, ...],
             source.add(depth, f"v = row[{2 + fields.index(name)}]", "if v is not None:")
             inner += 1
         for part in parts:
-            _part(source, inner, series, part, fields, start)
+            _part(source, inner, series, part, fields, f"t{tile}")
 
 
 def _part(source: Source, depth: int, series: Series, part: Part, fields: tuple[str, ...], start: str) -> None:
