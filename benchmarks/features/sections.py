@@ -120,8 +120,9 @@ def _training_bars(part: Part) -> list[Bars]:
 
 
 STREAM_CURE = (
-    "A key's whole value is packed and written again for each batch that touches it, and the older rows of a busy key are read and "
-    "written by key and day: reading those of a batch at once, and adding to a value instead of replacing it, would cost less."
+    "A third goes into SQLite: an event's identity lies at a random place, and each touched key's value is written whole; a sixth into "
+    "packing, as much into the tiles. Identities asked of the log, which has them, and a journal of the batch that readers merge in "
+    "place of whole values would cost less."
 )
 READS_CURE = (
     "A read is interpreted, window by window and feature by feature: one compiled function a group of features, as the update has "
