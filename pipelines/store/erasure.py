@@ -90,16 +90,18 @@ class Erased:
 def events_of(
     log: SqliteLog, person: Person, contracts: Mapping[str, Contract], asks: Mapping[str, str]
 ) -> set[tuple[str, str]]:
-    """The person's events that still have a body, as (kind, id), with our answers to them. `asks`: per use case, the kind that asks."""
+    """The person's events that still have a body, as (kind, id), with our answers to them. `asks`: per use case, the kind that
+    asks; where a use case is not there any more, an answer is taken for theirs by the id alone."""
     kinds = [kind for kind, contract in contracts.items() if any(f.key and f.name == person.field for f in contract.fields)]
     named = {row[1:3] for row in _rows(log, kinds, person.text) if json.loads(row[6]).get(person.field) == person.value}
     known = named | {(kind, id_) for _, kind, id_, _ in log.erased(person.who)}
-    answers = set()
+    ids = {id_ for _, id_ in known}
     for row in _rows(log, ["prediction"], b'"ask":') if known else ():
         body = json.loads(row[6])
-        if (asks.get(body["usecase"]), body["ask"]) in known:
-            answers.add(row[1:3])
-    return named | answers
+        kind, ask = asks.get(body.get("usecase")), body["ask"]
+        if (kind, ask) in known or (kind is None and ask in ids):
+            named.add(row[1:3])
+    return named
 
 
 def erase(

@@ -102,6 +102,13 @@ def test_no_byte_of_them_is_left_in_the_home_and_others_are_as_they_were(lived_i
     assert lived_in.landing.verify() > 0
 
 
+def test_answers_of_a_use_case_that_is_no_more_go_by_the_id_of_what_asked(lived_in):
+    found = events_of(lived_in.log, Person("customer", WHO), KINDS, {})
+    assert {id_ for kind, id_ in found if kind == "prediction"} == {"a0", "a2", "a4"}
+    other = events_of(lived_in.log, Person("customer", WHO), KINDS, {"fraud": "view_item"})
+    assert not [id_ for kind, id_ in other if kind == "prediction"]
+
+
 def test_every_version_of_an_event_goes_also_those_that_named_nobody(lived_in):
     erased(lived_in)
     assert lived_in.log.versions("view_item", "v2") == []
