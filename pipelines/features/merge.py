@@ -32,7 +32,7 @@ def gather(state: State, series: Series, cells: Iterable[Cell], low: float, end:
     sums: Sums = []
     for op, slot, column in cells:
         if not column:
-            sums.append(_objects(op, [entry[1] for entry in state[slot] if low <= entry[0] < end]))
+            sums.append(objects(op, [entry[1] for entry in state[slot] if low <= entry[0] < end]))
         elif op == "q":
             high, rest = (int(sum(numbers[first + c : last : width])) for c in (column, column + 1))
             sums.append((high << HIGH) + rest)
@@ -67,10 +67,11 @@ def _join(op: str, one: Any, other: Any) -> Any:
         return min(one, other)
     if op in ("hi", "newest"):
         return max(one, other)
-    return _objects(op, [one, other])
+    return objects(op, [one, other])
 
 
-def _objects(op: str, found: list[Any]) -> Any:
+def objects(op: str, found: list[Any]) -> Any:
+    """Several firsts, lasts or bags as one."""
     found = [one for one in found if one]
     if len(found) < 2:
         return found[0] if found else None

@@ -1,16 +1,15 @@
-"""What a store knew of many keys at one moment, and the windows of them: exactly, key by key, or for all keys at once.
+"""What a store knew of some keys at one moment, and the windows of each, exactly, whatever the moment.
 
 A window is its tiles from the far edge to the last tile that ends at or before the near edge, and the rows from there on. Where
 a key has no row at or after the near edge, the tile that holds the edge is whole, and no row need be looked at: that is the common
-case of an ask of now, and what `at_once` answers for a hundred keys in one go.
+case of an ask of now, which answer.py and together.py answer sooner.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial, reduce
 from typing import Any
-
-import numpy as np
 
 from pipelines.core.aggregation import OverCap
 from pipelines.core.errors import ShelflifeError
@@ -19,26 +18,46 @@ from pipelines.features.keyvalue import Moved
 from pipelines.features.merge import Sums, finished, gather, joined
 from pipelines.features.online import OnlineStore
 from pipelines.features.plan import FROM, NEWEST, ROWS, SINCE, Group, Question
-from pipelines.features.state import WORD, Row, State, blank, chunk_keys, pack, unpack, unpack_rows
+from pipelines.features.state import Row, State, blank, chunk_keys, unpack, unpack_rows
 from pipelines.features.tiles import FOREVER
-from pipelines.features.update import EMPTY
 
-AT_ONCE = frozenset({"count", "sum", "mean", "min", "max"})
-"""Aggregations that arrays answer."""
+Asked = tuple[Question, Any, bytes, int, "Row | None"]
+"""A question about a key at a ts: the question, the key, where its value is kept, ts, and the row of the ask's own event, which is
+never among its past."""
+
+
+class Unread(Exception):
+    """Older rows are needed that have not been read yet."""
 
 
 class Moment:
     """The values of some keys as one read of the store gave them."""
 
     def __init__(self, store: OnlineStore, found: Mapping[bytes, bytes]) -> None:
-        self._store, self._found = store, found
+        self._store, self.found = store, found
         self._states: dict[bytes, State] = {}
         self._chunks: dict[bytes, list[Row]] = {}
-        self._arrays: dict[int, tuple[Any, tuple[np.ndarray, ...]]] = {}
+        self._wanted: dict[bytes, bytes] = {}
+        self._spans: dict[tuple[bytes, int, int], list[bytes]] = {}
 
-    def window(self, question: Question, key: Any, name: bytes, ts: int, own: Row | None) -> list[Any]:
-        """The features of one key at ts, in the question's order. `name` is where the key's value is kept, `own` the row of the
-        ask's own event, which is never among its past. Raises Moved where the key has changed since it was read."""
+    def windows(self, asked: Sequence[Asked]) -> list[list[Any]]:
+        """The features of each, in its question's order. Older rows that several need are read together. Raises Moved where a key
+        has changed since it was read."""
+        answers: list[list[Any]] = [[]] * len(asked)
+        left = list(range(len(asked)))
+        while left:
+            unread = []
+            for n in left:
+                try:
+                    answers[n] = self._window(*asked[n])
+                except Unread:
+                    unread.append(n)
+            if unread:
+                self._read_wanted()
+            left = unread
+        return answers
+
+    def _window(self, question: Question, key: Any, name: bytes, ts: int, own: Row | None) -> list[Any]:
         low, end = question.window.edges(ts)
         state = self._state(question.group, name)
         sums = finished(question.cells, self._sums(question, key, name, state, low, end, own))
@@ -55,18 +74,14 @@ class Moment:
             begin = begin if begin <= cut else end
             older = self._without(question, self._between(question.group, key, name, state, low, begin), own)
             return joined(cells, older, self._sums(question, key, name, state, begin, end, own)) if begin < end else older
+        tiles, spans = [(low, cut)], [(cut, end)] if cut < end else []
         if own is not None and low <= own[0] < end:
             hole = own[0] - own[0] % series.grain
-            before = gather(state, series, cells, low, min(hole, cut))
-            sums = joined(cells, before, gather(state, series, cells, hole + series.grain, cut))
-            spans = [(hole, min(hole + series.grain, end))] + ([(cut, end)] if hole < cut < end else [])
-        else:
-            sums = gather(state, series, cells, low, cut)
-            spans = [(cut, end)] if cut < end else []
-        if not spans:
-            return sums
+            tiles = [(low, min(hole, cut)), (hole + series.grain, cut)]
+            spans = [(hole, min(hole + series.grain, end))] + (spans if hole < cut else [])
         rows = [row for span in spans for row in self._between(question.group, key, name, state, *span)]
-        return joined(cells, sums, self._without(question, rows, own))
+        sums = [gather(state, series, cells, *span) for span in tiles] + ([self._without(question, rows, own)] if spans else [])
+        return reduce(partial(joined, cells), sums)
 
     def _without(self, question: Question, rows: Sequence[Row], own: Row | None) -> Sums:
         """The parts over rows, the ask's own event left out."""
@@ -83,7 +98,7 @@ class Moment:
 
     def _state(self, group: Group, name: bytes) -> State:
         if name not in self._states:
-            data = self._found.get(name)
+            data = self.found.get(name)
             self._states[name] = unpack(data, group) if data else blank(group)
         return self._states[name]
 
@@ -91,61 +106,24 @@ class Moment:
         """A key's rows with `low <= ts < end`."""
         rows: list[Row] = state[ROWS]
         if low < state[SINCE]:
-            rows = [*rows, *self._older(chunk_keys(group, key, low, min(end, state[SINCE])), name)]
+            span = (name, low, min(end, state[SINCE]))
+            names = self._spans.get(span) or chunk_keys(group, key, *span[1:])
+            self._spans[span] = names
+            rows = [*rows, *self._older(names, name)]
         return [row for row in rows if low <= row[0] < end]
 
     def _older(self, names: list[bytes], value: bytes) -> list[Row]:
-        """The rows of some chunks, read together with the key's value, which must be the one that was read before."""
+        """The rows of some chunks."""
         if missing := [name for name in names if name not in self._chunks]:
-            found = self._store.values.get([value, *missing])
-            if found.get(value) != self._found.get(value):
-                raise Moved
-            self._chunks |= {name: unpack_rows(found[name]) if name in found else [] for name in missing}
+            self._wanted |= dict.fromkeys(missing, value)
+            raise Unread
         return [row for name in names for row in self._chunks[name]]
 
-    def at_once(self, question: Question, names: Sequence[bytes], ts: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-        """The features of many keys, each at its own ts: an array each, and for which keys they hold. They hold where the key has
-        no row at or after the near edge. Only for questions of AT_ONCE."""
-        group, series = question.group, question.series
-        words, starts, head, lengths = self._together(group, names)
-        mine = question.number
-        begins = starts + head.shape[1] + lengths[:, :mine].sum(axis=1)
-        tiles = lengths[:, mine] // series.width
-        owner = np.repeat(np.arange(len(names)), tiles)
-        at = np.repeat(begins - (np.cumsum(tiles) - tiles) * series.width, tiles) + np.arange(len(owner)) * series.width
-        ends = ts - question.window.lag
-        low = np.full(len(names), -FOREVER)
-        if not question.window.ever:
-            low = ends - question.window.length
-            low -= low % series.grain
-        inside = words[at] >= low[owner]
-        owner, at = owner[inside], at[inside]
-        found = [_total(cell.op, words[at + cell.column], owner, len(names)) for cell in question.cells]
-        values = [_value(f, [found[n] for n in takes]) for f, takes in zip(question.features, question.takes, strict=True)]
-        return values, (head[:, 0] < ends) & (head[:, 2 + mine] <= low)
-
-    def _together(self, group: Group, names: Sequence[bytes]) -> tuple[np.ndarray, ...]:
-        """Many values as one array of doubles, where each begins, their heads, and the lengths of their arrays."""
-        if group.number not in self._arrays or self._arrays[group.number][0] is not names:
-            nothing = pack(blank(group), group)
-            values = [self._found.get(name, nothing) for name in names]
-            words = np.frombuffer(b"".join(values), dtype="<f8")
-            starts = np.cumsum([0, *map(len, values)])[:-1] // WORD
-            head = words[starts[:, None] + np.arange(2 + 2 * len(group.series))]
-            self._arrays[group.number] = names, (words, starts, head, head[:, 2 + len(group.series) :].astype(np.int64))
-        return self._arrays[group.number][1]
-
-
-def _total(op: str, cells: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:
-    if op in ("lo", "hi"):
-        total = np.full(count, EMPTY[op])
-        (np.minimum if op == "lo" else np.maximum).at(total, owner, cells)
-        return total
-    return np.bincount(owner, weights=cells, minlength=count)
-
-
-def _value(feature: Counted, parts: Sequence[np.ndarray]) -> np.ndarray:
-    """core's Aggregation.ended over arrays."""
-    if feature.how.how == "mean":
-        return np.divide(parts[0], parts[1], out=np.full(len(parts[0]), np.nan), where=parts[1] > 0)
-    return np.where(np.isinf(parts[0]), np.nan, parts[0]) if feature.how.how in ("min", "max") else parts[0]
+    def _read_wanted(self) -> None:
+        """Reads chunks together with the values of their keys, which must be the ones that were read before."""
+        values = set(self._wanted.values())
+        found = self._store.values.get([*values, *self._wanted])
+        if any(found.get(value) != self.found.get(value) for value in values):
+            raise Moved
+        self._chunks |= {name: unpack_rows(found[name]) if name in found else [] for name in self._wanted}
+        self._wanted = {}

@@ -7,6 +7,7 @@ So a reader of many keys takes the tiles of all of them apart at once. Rows, fir
 
 from __future__ import annotations
 
+import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -154,6 +155,12 @@ def value_key(group: Group, key: Any) -> bytes:
     return b"v%c" % group.number + _key(key)
 
 
+def value_keys(group: Group, keys: Iterable[Any]) -> list[bytes]:
+    """The same of many."""
+    begin, pack_key = b"v%c" % group.number, _pack_key
+    return [begin + (pack_key(key) if key.__class__ in (str, int) else _key(key)) for key in keys]
+
+
 def chunks_for(group: Group, key: Any, rows: list[Row]) -> Iterable[tuple[bytes, list[Row]]]:
     """Where older rows of a key (in order) are to be put away: the shortest chunks that are as long as the rows reach, so few of
     them are touched; and a busy key's, which fill up soon, are short."""
@@ -184,8 +191,7 @@ def chunk_prefix(group: Group, key: Any) -> bytes:
     return b"c%c" % group.number + _key(key)
 
 
-def _chunk_name(level: int, number: int) -> bytes:
-    return bytes([level]) + number.to_bytes(4, "big", signed=True)
+_chunk_name = struct.Struct(">Bi").pack
 
 
 def _key(key: Any) -> bytes:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.core.aggregation import TEXTS
 from pipelines.core.clock import iso
 from pipelines.core.contract import Contract
 from pipelines.core.decision import Answers, Ranking
@@ -23,14 +24,15 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.core.event import Event
 from pipelines.core.feature import FeatureSet
 from pipelines.features import derive
+from pipelines.features.answer import answer_of
 from pipelines.features.kept import Head
 from pipelines.features.keyvalue import HEAD, Moved
-from pipelines.features.moment import AT_ONCE, Moment
+from pipelines.features.moment import Moment
 from pipelines.features.online import OnlineStore
 from pipelines.features.plan import Question, plain, plain_key, plan
 from pipelines.features.reader import expand_events, given_columns
-from pipelines.features.state import Row, unpack_row, value_key
-from pipelines.features.tiles import FOREVER
+from pipelines.features.state import Row, blank, pack, unpack_row, value_keys
+from pipelines.features.together import Together, at_once
 
 if TYPE_CHECKING:
     from pipelines.features.candidates import Index
@@ -40,11 +42,34 @@ __all__ = ["OnlineStore", "StreamReader"]
 MANY = 8
 """Rows from which on a question is answered for all of them at once; for fewer, one by one is faster."""
 
+SIMPLE = (str, int)
+"""Classes of most keys, which are what they are."""
+
 TRIES = 20
 """How often a read begins again because its keys were changed in the middle of it."""
 
 Keys = tuple[list[Any], list[bytes]]
 """Per row the key (None: it has no past) and where its value is kept."""
+
+
+class Lookup:
+    """The questions that are answered together: those about one group of events by one key, up to the same near edge."""
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        self.questions, self.group, self.key = questions, questions[0].group, questions[0].window.key
+        self.features = [feature for question in questions for feature in question.features]
+        self.names = [feature.name for feature in self.features]
+        self.at_once = not questions[0].window.lag and all(map(at_once, self.features))
+        self.nothing = pack(blank(self.group), self.group)
+        self.answer = answer_of(self.group, questions)
+        self.empty = tuple(feature.how.empty for feature in self.features)
+        self._texts = [n for n, feature in enumerate(self.features) if feature.how.how in TEXTS]
+
+    def columns(self, rows: Sequence[Sequence[Any]]) -> list[np.ndarray]:
+        """Numbers as float64 with NaN as null; objects where there is a text."""
+        if any(row[n].__class__ is str for n in self._texts for row in rows):
+            return [_column(list(values)) for values in zip(*rows, strict=True)]
+        return list(np.array(rows, dtype=np.float64).T)
 
 
 class StreamReader:
@@ -71,16 +96,23 @@ class StreamReader:
             raise ShelflifeError("a ranking finds its candidates in an index; give the reader the one of its bundle")
         self._store, self._features, self._asks = store, features, asks
         self._ranking, self._index = (answers if isinstance(answers, Ranking) else None), index
+        together: dict[tuple[Any, ...], list[Question]] = {}
+        for question in store.plan.questions:
+            window = question.window
+            together.setdefault((question.group.number, window.key, window.lag), []).append(question)
+        self._lookups = [Lookup(questions) for questions in together.values()]
+        self._names = [feature.name for feature in features.counted]
+        self._own_kept = asks.kind in store.plan.fields
 
     def read(self, asks: Sequence[Event]) -> tuple[dict[str, np.ndarray], int]:
         """The columns and the offset of the log that they had seen."""
         pairs = expand_events(asks, self._ranking, self._index) if self._ranking else None
         counted, offset = self._counted(asks, pairs)
-        columns = given_columns(asks, self._features, pairs)
-        columns |= counted
-        columns |= derive.evaluate(self._features.derived, columns)
-        columns.pop("ts")
-        return columns | (pairs or {}), offset
+        if self._features.given or self._features.derived:
+            columns = given_columns(asks, self._features, pairs) | counted
+            counted = columns | derive.evaluate(self._features.derived, columns)
+            counted.pop("ts")
+        return counted | (pairs or {}), offset
 
     def _counted(self, asks: Sequence[Event], pairs: dict[str, np.ndarray] | None) -> tuple[dict[str, np.ndarray], int]:
         """A column per counted feature, and the offset: all of one moment of the store."""
@@ -94,101 +126,104 @@ class StreamReader:
         raise ShelflifeError("the online features change faster than they can be read; ask for fewer at once")
 
     def _at_one_moment(
-        self, asks: Sequence[Event], owner: Sequence[int], keys: dict[tuple[Any, ...], Keys]
+        self, asks: Sequence[Event], owner: Sequence[int], keys: Sequence[Keys]
     ) -> tuple[dict[str, np.ndarray], int]:
         store = self._store
-        own_kept = self._asks.kind in store.plan.fields
-        ids = [store.id_key(self._asks.kind, event.id) for event in asks] if own_kept else []
-        names = dict.fromkeys(name for _, found in keys.values() for name in found)
-        found = store.values.get([HEAD, *names, *ids])
+        ids = [store.id_key(self._asks.kind, event.id) for event in asks] if self._own_kept else []
+        found = store.values.get([HEAD, *dict.fromkeys(name for _, names in keys for name in names), *ids])
         head = store.head(found.get(HEAD))
-        own = [_own(found.get(name), event.ts) for name, event in zip(ids, asks, strict=True)] if ids else [None] * len(asks)
-        moment = Moment(store, found)
+        if head.horizons:
+            self._check_horizons(head, asks)
+        own = [_own(found.get(name), event.ts) for name, event in zip(ids, asks, strict=True)] if ids else []
+        moment, nobody = Moment(store, found), [None] * len(asks)
         cells: dict[str, np.ndarray] = {}
-        for question in store.plan.questions:
-            self._check_horizon(head, question, asks)
-            mine = own if question.window.of == self._asks.kind else [None] * len(asks)
-            cells |= self._answers(moment, question, asks, owner, keys[_asked(question)], mine)
-        return {feature.name: cells[feature.name] for feature in self._features.counted}, head.offset
+        for lookup, mine in zip(self._lookups, keys, strict=True):
+            unless = own if own and lookup.group.of == self._asks.kind else nobody
+            answers = self._arrays if lookup.at_once and len(owner) >= MANY else self._rows
+            cells.update(zip(lookup.names, answers(moment, lookup, asks, owner, mine, unless), strict=True))
+        return {name: cells[name] for name in self._names}, head.offset
 
-    def _keys(
-        self, asks: Sequence[Event], pairs: dict[str, np.ndarray] | None, owner: Sequence[int]
-    ) -> dict[tuple[Any, ...], Keys]:
-        """Per group and the columns that are looked up in it: the keys of the rows."""
-        found: dict[tuple[Any, ...], Keys] = {}
+    def _keys(self, asks: Sequence[Event], pairs: dict[str, np.ndarray] | None, owner: Sequence[int]) -> list[Keys]:
+        """For each lookup the keys of the rows."""
         columns: dict[str, list[Any]] = {}
-        for question in self._store.plan.questions:
-            if _asked(question) in found:
-                continue
-            for name in question.window.key:
-                columns[name] = columns.get(name) or self._column(name, asks, pairs, owner)
-            asked = [columns[name] for name in question.window.key]
+        found = []
+        for lookup in self._lookups:
+            for name in lookup.key:
+                if name not in columns:
+                    columns[name] = self._column(name, asks, pairs, owner)
+            asked = [columns[name] for name in lookup.key]
             keys = asked[0] if len(asked) == 1 else [plain_key(values) for values in zip(*asked, strict=True)]
-            names = {key: value_key(question.group, key) for key in set(keys)}
-            found[_asked(question)] = keys, [names[key] for key in keys]
+            found.append((keys, value_keys(lookup.group, keys)))
         return found
 
     def _column(self, name: str, asks: Sequence[Event], pairs: dict[str, np.ndarray] | None, owner: Sequence[int]) -> list[Any]:
         if pairs is not None and name == "candidate":
             return pairs["candidate"].tolist()
         values = [event.id if name == "id" else event.body.get(name) for event in asks]
-        values = [value if value.__class__ is str else plain(value) for value in values]
+        values = [value if value.__class__ in SIMPLE else plain(value) for value in values]
         return values if pairs is None else [values[n] for n in owner]
 
-    def _answers(
-        self,
-        moment: Moment,
-        question: Question,
-        asks: Sequence[Event],
-        owner: Sequence[int],
-        keys: Keys,
-        own: Sequence[Row | None],
-    ) -> dict[str, np.ndarray]:
-        """The question's columns: at once for the rows where that holds, one by one for the others."""
-        if len(owner) == 1:
-            answer = self._one(moment, question, asks[owner[0]], keys, own[owner[0]])
-            return {f.name: _column([value]) for f, value in zip(question.features, answer, strict=True)}
-        rows: list[Sequence[Any]] = [()] * len(owner)
-        at_once, left = None, list(range(len(owner)))
-        if len(owner) >= MANY and all(feature.how.how in AT_ONCE for feature in question.features):
-            ts = np.array([event.ts for event in asks], dtype=np.int64)[owner]
-            at_once, holds = moment.at_once(question, keys[1], ts)
-            holds &= np.array([row is None for row in own])[owner]
-            left = np.flatnonzero(~holds).tolist()
-        empty = [feature.how.empty for feature in question.features]
-        answered: dict[tuple[Any, int], Sequence[Any]] = {}
-        for row in left:
-            key, n = keys[0][row], owner[row]
-            if (key, n) not in answered:
-                answered[key, n] = empty if key is None else moment.window(question, key, keys[1][row], asks[n].ts, own[n])
-            rows[row] = answered[key, n]
-        if at_once is None:
-            return {f.name: _column([row[i] for row in rows]) for i, f in enumerate(question.features)}
-        for i, column in enumerate(at_once):
-            column[left] = [np.nan if rows[row][i] is None else rows[row][i] for row in left]
-        return {f.name: column for f, column in zip(question.features, at_once, strict=True)}
-
-    def _one(self, moment: Moment, question: Question, ask: Event, keys: Keys, own: Row | None) -> Sequence[Any]:
-        (key,), (name,) = keys
-        if key is None:
-            return [feature.how.empty for feature in question.features]
-        return moment.window(question, key, name, ask.ts, own)
-
-    def _check_horizon(self, head: Head, question: Question, asks: Sequence[Event]) -> None:
-        """Refuses a moment whose window has expired in part: a count too low would look like an answer."""
-        horizon = head.horizons.get(question.window.of, -FOREVER)
-        if horizon == -FOREVER or not asks:
-            return
-        ts = min(event.ts for event in asks)
-        low, end = question.window.edges(ts)
-        if (end if question.window.ever else low) < horizon:
-            raise ShelflifeError(
-                f"wanted features at {iso(ts)}, but the store keeps {question.window.of} from {iso(horizon)} on; read them in batch"
+    def _rows(
+        self, moment: Moment, lookup: Lookup, asks: Sequence[Event], owner: Sequence[int], keys: Keys, own: Sequence[Row | None]
+    ) -> list[np.ndarray]:
+        """The lookup's columns, row by row; what one ask asks of one key is answered once."""
+        found: dict[tuple[bytes, int], Sequence[Any]] = {}
+        left: dict[tuple[bytes, int], Any] = {}
+        for key, name, n in zip(*keys, owner, strict=True):
+            if (name, n) in found or (name, n) in left:
+                continue
+            if key is None or (data := moment.found.get(name)) is None:
+                found[name, n] = lookup.empty
+            elif own[n] is None and (answer := lookup.answer(data, asks[n].ts)) is not None:
+                found[name, n] = answer
+            else:
+                left[name, n] = key
+        if left:
+            found |= zip(
+                left,
+                _alone(moment, lookup.questions, [(key, name, asks[n].ts, own[n]) for (name, n), key in left.items()]),
+                strict=True,
             )
+        return lookup.columns([found[name, n] for name, n in zip(keys[1], owner, strict=True)])
+
+    def _arrays(
+        self, moment: Moment, lookup: Lookup, asks: Sequence[Event], owner: Sequence[int], keys: Keys, own: Sequence[Row | None]
+    ) -> list[np.ndarray]:
+        """The lookup's columns, each for all rows at once but for those where that does not hold."""
+        ts = np.array([asks[n].ts for n in owner], dtype=np.int64)
+        together = Together(lookup.group, [moment.found.get(name, lookup.nothing) for name in keys[1]])
+        columns: list[np.ndarray] = []
+        left: set[int] = {row for row, n in enumerate(owner) if own[n] is not None} if any(own) else set()
+        for question in lookup.questions:
+            found, holds = together.answers(question, ts)
+            columns += found
+            if not holds.all():
+                left |= set(np.flatnonzero(~holds).tolist())
+        rows = [row for row in sorted(left) if keys[0][row] is not None]
+        asked = [(keys[0][row], keys[1][row], asks[owner[row]].ts, own[owner[row]]) for row in rows]
+        for row, answer in zip(rows, _alone(moment, lookup.questions, asked), strict=True):
+            for column, value in zip(columns, answer, strict=True):
+                column[row] = np.nan if value is None else value
+        return columns
+
+    def _check_horizons(self, head: Head, asks: Sequence[Event]) -> None:
+        """Refuses a moment whose window has expired in part: a count too low would look like an answer."""
+        for question in self._store.plan.questions if asks else ():
+            horizon = head.horizon(question.window.of)
+            ts = min(event.ts for event in asks)
+            low, end = question.window.edges(ts)
+            if (end if question.window.ever else low) < horizon:
+                raise ShelflifeError(
+                    f"wanted features at {iso(ts)}, but the store keeps {question.window.of} from {iso(horizon)} on; read them in batch"
+                )
 
 
-def _asked(question: Question) -> tuple[Any, ...]:
-    return (question.group.number, question.window.key)
+def _alone(
+    moment: Moment, questions: Sequence[Question], asked: Sequence[tuple[Any, bytes, int, Row | None]]
+) -> list[list[Any]]:
+    """What each row (key, name, ts, own) is answered to all questions, one after the other."""
+    answers = iter(moment.windows([(question, *one) for one in asked for question in questions]))
+    return [[value for _ in questions for value in next(answers)] for _ in asked]
 
 
 def _own(data: bytes | None, ts: int) -> Row | None:

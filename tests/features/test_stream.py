@@ -141,7 +141,7 @@ def test_an_event_that_the_log_has_not_numbered_is_refused(tmp_path):
 def test_a_read_looks_its_keys_up_and_scans_nothing(tmp_path):
     store = OnlineStore(tmp_path / "s.db", DAILY)
     plan = store.values._connection.execute("EXPLAIN QUERY PLAN " + _select(4), [b"x"] * 4).fetchall()
-    assert [row[-1] for row in plan] == ["SEARCH kept USING PRIMARY KEY (key=?)"]
+    assert [row[-1] for row in plan if "kept" in row[-1]] == ["SEARCH kept USING PRIMARY KEY (key=?)"]
 
 
 def test_a_busy_key_keeps_few_rows_at_hand_and_still_answers_any_moment(tmp_path):
