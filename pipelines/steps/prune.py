@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 from pipelines.core.clock import duration, spell
 from pipelines.core.errors import ShelflifeError
 from pipelines.store.home import Home
+
+DIGEST = 64
+"""Characters of a bundle's name."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +37,25 @@ def clean(home: Home, now: int, keep: timedelta) -> dict[str, Any]:
     from pipelines.store.retention import prune
 
     gone = prune(home, now, keep)
+    stores = discard_stores(home)
     text = (
         f"kept {spell(keep)}; removed {len(gone.bundles)} bundles, the evidence of {len(gone.evidence)} decisions, {gone.mails} sent mails, "
-        f"{gone.rows} replayed rows and {gone.unfinished} unfinished files"
+        f"{gone.rows} replayed rows, {gone.unfinished} unfinished files and {len(stores)} online stores"
     )
-    return {"text": text, **vars(gone)}
+    return {"text": text, **vars(gone), "stores": stores}
+
+
+def discard_stores(home: Home) -> list[str]:
+    """Remove the online stores whose definitions no use case declares and no bundle holds, unless a process has them open; a bundle
+    that cannot be read is for a person to look at, and until then all stay."""
+    from pipelines import usecases
+    from pipelines.core.feature import FeatureSet
+    from pipelines.features.unused import discard_unused
+
+    needed = [case.features for case in usecases.load().values()]
+    kept = [path.name for path in (home.path / "releases").iterdir() if path.is_dir() and len(path.name) == DIGEST]
+    try:
+        needed += [FeatureSet.from_dict(json.loads(home.releases.read(name).files["features.json"])) for name in kept]
+    except (ShelflifeError, KeyError, ValueError):
+        return []
+    return discard_unused(home.path / "online", needed)

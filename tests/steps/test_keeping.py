@@ -135,3 +135,18 @@ def test_the_verbs_need_no_training_library(home, capsys):
     code = f"import sys; from pipelines.cli import main; main(['keys', 'make']); main(['prune']); print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_prune_removes_the_online_features_of_definitions_that_are_no_more(home, capsys):
+    from pipelines.core.clock import days
+    from pipelines.core.feature import Count, Counted, features
+    from pipelines.features.stream import OnlineStore
+    from pipelines.usecases import get
+
+    old = features(counted=(Counted("payments_2d", of="payment", by="card", how=Count(), over=days(2)),))
+    for definitions in (get("fraud").features, old):
+        OnlineStore.at(home.path / "online", definitions).close()
+    status, gone = told(capsys, "prune", "--keep", "30d")
+    assert (status, len(gone["stores"])) == (0, 1)
+    OnlineStore.at(home.path / "online", get("fraud").features).close()
+    assert len(list((home.path / "online").glob("*.db"))) == 1
