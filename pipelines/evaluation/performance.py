@@ -16,8 +16,8 @@ from pipelines.evaluation.statistic import Array, Labelled
 
 ERROR = 0.025
 """The share of false ones that is allowed among the references that a look says quality has fallen against."""
-FEWEST_MOVES = 4
-"""With fewer moves from one past window to the next nothing says how much quality moves by itself, and `drop` alone is the limit."""
+FEWEST_PAST = 5
+"""With fewer past windows nothing says how much quality moves by itself, and `drop` alone is the limit."""
 SIGMAS = 2.0
 """A fall of so many standard deviations of what quality moves by itself is none yet."""
 
@@ -76,18 +76,23 @@ def performance(
 
 
 def restless(name: str, past: Sequence[Realised], by_chance: float, monitor: Monitor) -> float:
-    """How far the metric moves from one window to the next by itself, beyond what a window's few rows explain (`by_chance`, the
-    standard deviation of one window): a robust standard deviation of the moves, 0 where too few are known.
+    """How far the metric moves about its level by itself, beyond what a window's few rows explain (`by_chance`, the standard
+    deviation of one window): a standard deviation, 0 where too few windows are known.
 
-    Of a change that lasts only one move in many tells, so that it does not hide itself.
+    The level may have changed once, where that explains the most: a change that lasts is no restlessness, and must not hide itself.
     """
     enough = [span for span in past if span.rows.asks >= monitor.min_rows]
     values = np.array([measure([name], span.rows, span.scores)[name] for span in enough])
-    moves = np.abs(np.diff(values[np.isfinite(values)]))
-    if len(moves) < FEWEST_MOVES:
+    values = values[np.isfinite(values)]
+    if len(values) < FEWEST_PAST:
         return 0.0
-    seen = 1.4826 * float(np.median(moves))
-    return float(np.sqrt(max(seen**2 - 2 * by_chance**2, 0.0)))
+    about = min(_scatter(values[:at]) + _scatter(values[at:]) for at in range(1, len(values)))
+    return float(np.sqrt(max(about / (len(values) - 2) - by_chance**2, 0.0)))
+
+
+def _scatter(values: Array) -> float:
+    """The sum of squares about the mean."""
+    return float(((values - values.mean()) ** 2).sum())
 
 
 def _lacking(span: Realised, monitor: Monitor, min_positives: int) -> str:

@@ -73,7 +73,12 @@ def test_weeks_that_differ_by_themselves_raise_the_limit_and_a_lasting_change_do
     assert moved(restive, 8, monitor=fine) > 2 * moved(changed, 8, monitor=fine) > 0
     assert looked(restive, fine).status == "pass"
     assert looked(changed, fine).status == "fail"
-    assert moved(restive, 4, monitor=fine) == 0.0, "three moves say nothing yet"
+    assert moved(restive, 4, monitor=fine) == 0.0, "four weeks say nothing yet"
+
+
+def test_a_change_that_comes_over_some_weeks_does_not_hide_itself(monitor):
+    found = [first_look(weeks(seed, [2.0, 2.0, 1.6, 1.3, 0.5, 0.9, 0.8]), monitor) for seed in range(6)]
+    assert sum(bool(f) for f in found) >= 5
 
 
 def test_what_few_rows_explain_raises_no_limit(monitor):
