@@ -14,17 +14,21 @@ from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pipelines.core.feature import FeatureSet
     from pipelines.core.usecase import UseCase
     from pipelines.features.stream import OnlineStore
     from pipelines.store.home import Home
+    from pipelines.store.log import SqliteLog
 
 BATCH = 50_000
 """Events taken at once, where so many wait; a stream that keeps up takes what has come since its last look."""
 PAUSE = 0.01
 """Seconds between two looks at an idle log."""
+MANY = 5_000
+"""Keys in memory from which on they are kept out of the collector's sight."""
 SELDOM = 0.2
 """Seconds between two looks for a new champion and for days that are over."""
 VARIABLE = "SHELFLIFE_ONLINE"
@@ -55,7 +59,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             if (now := home.releases.epoch()) != epoch:  # a new champion may have brought its own definitions
                 epoch, stores = now, open_stores(home, cases)
             events, looked = events + catch_up(home, stores), time.monotonic()
-            gc.freeze()  # states live as long as the stream: the collector need not look at all of them again and again
     except KeyboardInterrupt:
         pass
     offset = min((store.offset() for store, _ in stores), default=0)
@@ -111,14 +114,25 @@ def take(home: Home, stores: Stores) -> int:
     """Apply what waits, a batch a store in turn, so that one that is made anew keeps none of the others waiting for long."""
     applied, behind = 0, list(stores)
     while behind:
-        found = [(store, kinds, _take(home, store, kinds, BATCH // len(stores))) for store, kinds in behind]
+        found = [(store, kinds, take_some(home.log, store, kinds, BATCH // len(stores))) for store, kinds in behind]
         applied += sum(count for _, _, count in found)
         behind = [(store, kinds) for store, kinds, count in found if count == BATCH // len(stores)]
     return applied
 
 
-def _take(home: Home, store: OnlineStore, kinds: tuple[str, ...], limit: int) -> int:
-    last = home.log.last_offset()
-    rows = home.log.stored(after=store.offset(), limit=limit, kinds=kinds)
-    store.apply_stored(rows, upto=last if len(rows) < limit else 0)
+def take_some(log: SqliteLog, store: OnlineStore, kinds: Sequence[str], limit: int) -> int:
+    """One batch out of the log into one store; how many events.
+
+    The collector of cycles would look at every state there is, again and again. They live as long as the stream, so where they are
+    many they are kept out of its sight.
+    """
+    gc.disable()
+    try:
+        last = log.last_offset()
+        rows = log.stored(after=store.offset(), limit=limit, kinds=kinds)
+        store.apply_stored(rows, upto=last if len(rows) < limit else 0)
+        if any(len(states) > MANY for states in store.states):
+            gc.freeze()
+    finally:
+        gc.enable()
     return len(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -14,12 +15,14 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.features.definitions import STREAM
+from benchmarks.features.ours.stream import KINDS
 from pipelines.core.event import Event
 from pipelines.features.stream import OnlineStore
-from pipelines.steps.stream import BATCH, PAUSE
+from pipelines.steps.stream import BATCH, PAUSE, take_some
 from pipelines.store.log import SqliteLog
 
 TICK = 0.01
+ARRIVED = 'SELECT arrived FROM events WHERE "offset" > ? ORDER BY "offset" LIMIT ?'
 
 
 def prepare(folder: Path, rate: str, seconds: str) -> Any:
@@ -34,14 +37,12 @@ def run(ready: Any) -> np.ndarray:
     folder, work, store, rate, seconds = ready
     words = [sys.executable, __file__, str(folder), str(work / "log.db"), str(rate), str(seconds)]
     producer = subprocess.Popen(words, env=os.environ)
-    log, late = SqliteLog(work / "log.db"), []
+    log, arrived, late = SqliteLog(work / "log.db"), sqlite3.connect(work / "log.db"), []
     while True:
-        over = producer.poll() is not None
-        rows = log.stored(after=store.offset(), limit=BATCH)
-        if rows:
-            store.apply_stored(rows)
+        over, before = producer.poll() is not None, store.offset()
+        if taken := take_some(log, store, KINDS, BATCH):
             now = time.time_ns() // 1000
-            late += [now - row[4] for row in rows]
+            late += [now - at for (at,) in arrived.execute(ARRIVED, (before, taken))]
         elif over:
             break
         else:

@@ -18,9 +18,10 @@ from pipelines.core.feature import FeatureSet
 from pipelines.features.batch import features_of, plain
 from pipelines.features.database import Database, fields_needed
 from pipelines.features.stream import OnlineStore, StreamReader
-from pipelines.steps.stream import BATCH
+from pipelines.steps.stream import BATCH, take_some
 from pipelines.store.log import SqliteLog
 
+KINDS = ("activity",)
 CHECKED = 500
 
 
@@ -41,7 +42,7 @@ def drain(log: SqliteLog, store: OnlineStore, until: int) -> int:
     """Applies the log up to an offset; how many events that was."""
     begun = at = store.offset()
     while at < until:
-        at = store.apply_stored(log.stored(after=at, limit=min(BATCH, until - at)))
+        at += take_some(log, store, KINDS, min(BATCH, until - at))
     return at - begun
 
 
