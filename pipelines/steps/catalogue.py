@@ -75,11 +75,10 @@ def importance(workspace: Workspace, case: UseCase) -> dict[str, float]:
 def kept(workspace: Workspace, case: UseCase) -> dict[str, float]:
     """The bytes that a key keeps online for each counted feature; empty where no stream has run for these definitions."""
     from pipelines.features import cost
-    from pipelines.features.plan import plan
-    from pipelines.steps.stream import VARIABLE, open_store
+    from pipelines.steps.stream import is_kept, open_store
 
     folder = Path(os.environ.get("SHELFLIFE_HOME") or workspace.root / ".shelflife") / "online"
-    if not os.environ.get(VARIABLE) and not (folder / f"{plan(case.features).digest[:16]}.db").is_file():
+    if not is_kept(folder, case.features):
         return {}
     store = open_store(folder, case.features)
     try:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from pipelines.core.errors import ShelflifeError
 from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
+    from pipelines.core.feature import FeatureSet
     from pipelines.core.usecase import UseCase
     from pipelines.store.home import Home
 
@@ -61,18 +65,31 @@ def spooled(home: Home) -> None:
 
 
 def _online(home: Home, cases: list[UseCase], events: Events) -> None:
-    """The events out of every online store; stores of definitions that nothing uses any more go as a whole."""
-    from pipelines.steps.stream import open_stores
+    """The events out of every online store; one whose definitions no use case and no bundle has goes as a whole."""
+    from pipelines.steps.stream import is_kept, open_store
 
-    stores = open_stores(home, cases)
-    for store, _ in stores:
+    folder, used = home.path / "online", set()
+    for features in (each for each in _definitions(home, cases) if is_kept(folder, each)):
+        store = open_store(folder, features)
         store.erase(_by_kind(events))
         store.close()
-    used = {store.path.name for store, _ in stores if store.path}
-    for path in (home.path / "online").glob("*.db"):
-        if path.name not in used:
+        used.add(store.path)
+    for path in folder.glob("*.db"):
+        if path not in used:
             for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
                 path.with_name(name).unlink(missing_ok=True)
+
+
+def _definitions(home: Home, cases: list[UseCase]) -> list[FeatureSet]:
+    """Those that a use case declares or that a bundle was judged with; what cannot be read answers nothing."""
+    from pipelines.core.feature import FeatureSet
+
+    found = {case.features.digest: case.features for case in cases}
+    for path in (home.path / "releases").iterdir():
+        with suppress(ShelflifeError, KeyError, ValueError):
+            kept = FeatureSet.from_dict(json.loads(home.releases.read(path.name).files["features.json"]))
+            found[kept.digest] = kept
+    return list(found.values())
 
 
 def _by_kind(events: Iterable[tuple[int, str, str, int]]) -> dict[str, dict[str, int]]:

@@ -88,6 +88,13 @@ def open_store(folder: Path, features: FeatureSet) -> OnlineStore:
     return OnlineStore.at(folder, features, os.environ.get(VARIABLE))
 
 
+def is_kept(folder: Path, features: FeatureSet) -> bool:
+    """Whether there is an online store of these definitions (in a Redis there may be)."""
+    from pipelines.features.plan import plan
+
+    return bool(os.environ.get(VARIABLE)) or (folder / f"{plan(features).digest[:16]}.db").is_file()
+
+
 def champion_features(home: Home, case: str) -> FeatureSet | None:
     """The definitions that the use case's champion was judged with; None where nothing answers yet."""
     from pipelines.core.feature import FeatureSet
