@@ -17,7 +17,7 @@ from pipelines.core.decision import Probability
 from pipelines.core.params import Block
 from pipelines.core.usecase import Spec, UseCase
 from pipelines.evaluation import cost as money
-from pipelines.evaluation import drift
+from pipelines.evaluation.windows import history_needed
 from pipelines.features import batch, split
 from pipelines.features.encoding import Encoder
 from pipelines.models import calibration, training
@@ -129,7 +129,7 @@ class Desk:
 
     def watched(self, as_of: int) -> int:
         """Where the rows begin that the watch looks at."""
-        return as_of - drift.history_needed(self.block.monitor) - micros(self.case.label.matures)
+        return as_of - history_needed(self.block.monitor) - micros(self.case.label.matures)
 
     def labelled(self, span: tuple[int, int], as_of: int, held: Held, of: Held) -> Rows:
         """The asks of a span whose label is known."""

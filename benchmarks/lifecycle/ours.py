@@ -16,9 +16,10 @@ from benchmarks.lifecycle.learning import NOTHING, Desk, Held, Model
 from pipelines.checks import history, suite
 from pipelines.core.clock import DAY, instant, micros
 from pipelines.core.verdict import Finding, Verdict
-from pipelines.evaluation import drift, gate, recall
+from pipelines.evaluation import gate, recall
 from pipelines.evaluation.evidence import Evidence
 from pipelines.evaluation.triage import Diagnosis, triage
+from pipelines.evaluation.windows import history_needed
 from pipelines.shop.contracts import CONTRACTS
 from pipelines.steps import looking
 from pipelines.steps.outcomes import Outcomes
@@ -65,7 +66,7 @@ class Feeds:
     def _look(self, as_of: int, before: FeedLook) -> FeedLook:
         held = before.held
         shop, case, block = self.desk.shop, self.desk.case, self.desk.block
-        since = as_of - drift.history_needed(replace(block.monitor, window=timedelta(days=7))) - 8 * DAY
+        since = as_of - history_needed(replace(block.monitor, window=timedelta(days=7))) - 8 * DAY
         tables = {kind: _between(self._columns[kind], since, as_of, kind, held) for kind in case.kinds}
         refused = {kind: shop.refused[kind][shop.refused[kind] < as_of] for kind in case.kinds}
         findings, broken = looking.feeds(case, block, tables, as_of, refused, since=as_of - 7 * DAY, held=held)

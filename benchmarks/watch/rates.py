@@ -20,6 +20,7 @@ from pipelines.evaluation.performance import Realised
 from pipelines.evaluation.performance import performance as measured
 from pipelines.evaluation.statistic import labelled
 from pipelines.evaluation.triage import Diagnosis, triage
+from pipelines.evaluation.windows import windows
 
 WATCH = Monitor(window=days(1), reference=days(56), min_rows=300, drop=0.1, drift=0.15, labels=days(2))
 RETRAIN = Retrain(cooldown=timedelta(days=6), min_labels=1000, max_age=timedelta(days=10_000), min_positives=20)
@@ -35,7 +36,7 @@ SAID = ("broken data", "concept change", "harmful shift", "harmless shift")
 
 def look(days_: Stream, end: int) -> Diagnosis:
     """One morning's look at the days before `end`, through every channel."""
-    seen = drift.windows(days_.ts, WATCH, end, days_.unit)
+    seen = windows(days_.ts, WATCH, end, days_.unit)
     findings = [
         *quality.quality(days_.columns, days_.kinds, days_.ts, seen, WATCH, now=end),
         *drift.shifts("features", days_.columns, days_.kinds, seen, WATCH),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from pipelines.core.clock import iso, micros, spell
 from pipelines.core.params import Monitor
 from pipelines.core.verdict import Finding
-from pipelines.evaluation.drift import FEWEST_PAST, SIGMAS, Columns, Windows, few_rows, scatter, threshold, wasserstein
+from pipelines.evaluation.effects import wasserstein
 from pipelines.evaluation.statistic import Array, nulls
+from pipelines.evaluation.usual import FEWEST_PAST, SIGMAS, scatter, threshold
+from pipelines.evaluation.windows import Columns, Windows, few_rows
 
 NULLS = 0.05
 """So many more nulls than the past ever had are a fault (share of rows)."""
@@ -143,8 +146,12 @@ def unit_change(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
     if len(past) < 100 or len(current) < 30 or np.ptp(past) == 0:
         return NO_FAULT
     before, after = np.log10(np.abs(past)), np.log10(np.abs(current))
+    middle, low, high = np.quantile(before, [0.5, 0.005, 0.995])
+    usual = Usual(before, float(middle), (float(low), float(high)))
+    jump = float(np.median(after)) - usual.middle
     best = max(
-        ((_explained(before, after, sign * np.log10(f)), sign, f) for f in FACTORS for sign in (1, -1)), key=lambda b: b[0]
+        ((_explained(usual, after, jump, sign * np.log10(f)), sign, f) for f in FACTORS for sign in (1, -1)),
+        key=lambda b: b[0],
     )
     share, sign, factor = best
     words = f"{share:.0%} of the values look {'multiplied' if sign > 0 else 'divided'} by {factor:g}"
@@ -155,12 +162,21 @@ def _nonzero(column: Array) -> Array:
     return np.asarray(column[np.isfinite(column) & (column != 0)])
 
 
-def _explained(before: Array, after: Array, shift: float) -> float:
+@dataclass(frozen=True)
+class Usual:
+    """The past's values (logarithms), their median, and the range that all but one in a hundred lie in."""
+
+    values: Array
+    middle: float
+    within: tuple[float, float]
+
+
+def _explained(past: Usual, after: Array, jump: float, shift: float) -> float:
     """The share of values that a change of unit explains: all, or those of one feed; 0 where it explains them no better."""
-    near = abs(float(np.median(after) - np.median(before)) - shift) < abs(shift) / 2
+    before, (low, high) = past.values, past.within
+    near = abs(jump - shift) < abs(shift) / 2
     if near and wasserstein(before, after - shift) < min(ALIKE, 0.5 * wasserstein(before, after)):
         return 1.0
-    low, high = np.quantile(before, [0.005, 0.995])
     far = abs(shift) >= FAR
     # Of dear goods a few more may sell than ever before: a unit that is far off goes beyond all that the past has seen.
     edges = (float(before.min()) - BEYOND, float(before.max()) + BEYOND) if far else (low, high)

@@ -166,14 +166,15 @@ def _odd(kind: str, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _feed_quality(
     usecase: UseCase, kind: str, columns: Mapping[str, np.ndarray], watch: Monitor, as_of: int, odd: Mapping[str, np.ndarray]
 ) -> list[Finding]:
-    from pipelines.evaluation import drift, quality
+    from pipelines.evaluation import quality
+    from pipelines.evaluation.windows import windows
     from pipelines.shop.contracts import CONTRACTS
 
     contract = CONTRACTS[kind]
     kinds = {f.name: FEED_KINDS.get(f.type, "number") for f in contract.fields}
     fields = {name: columns[name] for name in kinds if name not in contract.keys and kinds[name] != "text"}
     when = columns["arrived"].astype(np.int64)
-    seen = drift.windows(when, watch, as_of)
+    seen = windows(when, watch, as_of)
     found = quality.quality(fields, kinds, when, seen, watch, now=as_of, freshness_us=micros(contract.freshness), odd=odd)
     named = [replace(f, name=f.name.replace("quality: ", f"quality: {kind} ")) for f in found]
     return [f for f in named if kind == usecase.asks.kind or f.status != "unsure"]
@@ -228,10 +229,10 @@ def watched_rows(
 ) -> Rows:
     """Rows of the window, its reference, of the asks whose labels matured meanwhile, and of the champion's holdout, however long
     ago that was; as they were known at each ask. `told` are our answers, where one of them may have hidden a label."""
-    from pipelines.evaluation import drift
+    from pipelines.evaluation.windows import history_needed
     from pipelines.features import batch, seen
 
-    first = as_of - drift.history_needed(block.monitor) - micros(usecase.label.matures)
+    first = as_of - history_needed(block.monitor) - micros(usecase.label.matures)
     index = None
     if isinstance(usecase.answers, Ranking):
         from pipelines.features.candidates import Index
@@ -272,8 +273,9 @@ def shifts(
 ) -> list[Finding]:
     """Drift of the features, weighed by how much each matters, and of what the champion says."""
     from pipelines.evaluation import drift
+    from pipelines.evaluation.windows import windows
 
-    seen = drift.windows(rows["ts"].astype(np.int64), block.monitor, as_of, rows[usecase.unit])
+    seen = windows(rows["ts"].astype(np.int64), block.monitor, as_of, rows[usecase.unit])
     kinds = {name: usecase.features.kind(name) for name in usecase.features.names}
     columns = {name: rows[name] for name in usecase.features.names}
     return [

@@ -101,7 +101,7 @@ def _latency(times: list[float], gate: Gate) -> Finding:
 
 def _moved(ours: list[np.ndarray], theirs: list[np.ndarray]) -> Finding:
     """How far the scores lie from the champion's on the same requests."""
-    from pipelines.evaluation.drift import effect
+    from pipelines.evaluation.effects import effect
 
     wanted = f"an effect size of at most {SHIFT:g} beside the champion's"
     mine, other = (np.concatenate([np.ravel(found) for found in scores]) for scores in (ours, theirs))

@@ -4,17 +4,10 @@ import numpy as np
 import pytest
 
 from pipelines.core.clock import DAY, days
-from pipelines.evaluation.drift import (
-    effect,
-    history_needed,
-    lasting,
-    predictions,
-    shifts,
-    threshold,
-    wasserstein,
-    weights,
-    windows,
-)
+from pipelines.evaluation.drift import lasting, predictions, shifts, weights
+from pipelines.evaluation.effects import effect, wasserstein
+from pipelines.evaluation.usual import threshold
+from pipelines.evaluation.windows import history_needed, windows
 
 NOW = 100 * DAY
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from pipelines.core.clock import DAY, SECOND
-from pipelines.evaluation.drift import windows
 from pipelines.evaluation.oddities import oddities
 from pipelines.evaluation.quality import quality
+from pipelines.evaluation.windows import windows
 
 NOW = 100 * DAY
 KINDS = {"customer": "category", "order": "category", "country": "category", "amount": "number"}

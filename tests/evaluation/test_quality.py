@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from pipelines.core.clock import DAY
-from pipelines.evaluation.drift import windows
 from pipelines.evaluation.quality import quality
+from pipelines.evaluation.windows import windows
 
 NOW = 100 * DAY
 LATE = NOW - 7 * DAY

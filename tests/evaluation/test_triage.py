@@ -3,11 +3,12 @@ import pytest
 
 from pipelines.core.clock import DAY
 from pipelines.core.verdict import Finding
-from pipelines.evaluation.drift import predictions, shifts, windows
+from pipelines.evaluation.drift import predictions, shifts
 from pipelines.evaluation.performance import Realised, performance
 from pipelines.evaluation.quality import quality
 from pipelines.evaluation.statistic import labelled
 from pipelines.evaluation.triage import triage
+from pipelines.evaluation.windows import windows
 
 
 def look(quality="pass", features="pass", predictions="pass", performance="pass", estimated="absent"):
