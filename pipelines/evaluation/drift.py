@@ -14,9 +14,9 @@ from pipelines.evaluation.statistic import Array
 from pipelines.evaluation.usual import FEWEST_TRIALS, Scatter, pooled
 from pipelines.evaluation.windows import Columns, Windows, few_rows
 
-FALSE = 0.002
+FALSE = 0.0025
 """The share of false ones that is allowed among the columns said to have moved (Benjamini, Hochberg 1995): one quiet look in
-five hundred."""
+four hundred."""
 LEAST_WEIGHT = 0.2
 """What a column without importance weighs at least: a large shift of it is still worth a word."""
 

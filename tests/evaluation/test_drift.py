@@ -6,7 +6,7 @@ import pytest
 from pipelines.core.clock import DAY, days
 from pipelines.evaluation.drift import lasting, predictions, shifts, weights
 from pipelines.evaluation.effects import effect, wasserstein
-from pipelines.evaluation.usual import threshold
+from pipelines.evaluation.usual import Scatter, scatter, sure_spread, threshold
 from pipelines.evaluation.windows import history_needed, windows
 
 NOW = 100 * DAY
@@ -110,6 +110,20 @@ def test_thresholds_rise_above_the_floor_only_where_the_past_was_restless():
     assert threshold([0.3, 0.5, 0.4, 0.6], 0.25) > 0.6
     assert threshold([0.9, 0.9], 0.25) == 0.25
     assert threshold([np.nan] * 9, 0.25) == 0.25
+
+
+def test_the_spread_of_what_is_usual_is_right_less_uncertain_and_deaf_to_a_few_that_did_drift():
+    random = np.random.default_rng(1)
+    draws = random.normal(1.0, 0.3, (500, 54))
+    found = {
+        which: np.array([which(row) if which is sure_spread else which(row)[1] for row in draws])
+        for which in (sure_spread, scatter)
+    }
+    assert found[sure_spread].mean() == pytest.approx(0.3, rel=0.03)
+    assert found[sure_spread].std() < 0.9 * found[scatter].std()
+    drifted = [sure_spread(np.r_[row[:48], np.full(6, 9.0)]) for row in draws]
+    assert np.mean(drifted) < 0.42
+    assert Scatter.of_past(draws[0]).spread > sure_spread(draws[0])
 
 
 def test_a_quiet_weekly_season_raises_no_alarm(monitor):
