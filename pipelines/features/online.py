@@ -82,10 +82,14 @@ class OnlineStore(Kept):
 
     def _apply(self, said: Sequence[tuple[Any, ...]], read: Callable[[str, int, Any], Row], upto: int = 0) -> int:
         with self._lock, _no_collection():
+            erasures = self.head(self._head).erasures
             try:
                 return MicroBatch(self, self._head).take(said, read, upto)
             except Moved:
                 self.forget()
+                head = self.head(self._head)
+                if head.erasures != erasures:  # what was read before may be erased by now: it is to be read again
+                    return head.offset
                 return MicroBatch(self, self._head).take(said, read, upto)
             except TypeError as error:
                 self.forget()
