@@ -18,8 +18,9 @@ from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 QUIET_WEEKS = 1
-MOST_FORTNIGHTS = 4
-"""How long the story waits for the drift to be seen, judged and replaced."""
+LOOKS = (28, 14, 14)
+"""Days until each look after fraud changed its ways. Labels mature within five days and a week of them is the holdout: within four
+weeks there are enough of the new ways both to learn from and to be judged on."""
 ASKS = 40
 
 
@@ -130,15 +131,15 @@ class Story:
         self.tell.chapter("Fraud changes its ways")
         champion = self._champion("fraud")
         incidents: tuple[str, ...] = ("--incident", "concept_change:1")
-        for _ in range(MOST_FORTNIGHTS):
-            found = self._days(14, *incidents)
+        for days in LOOKS:
+            found = self._days(days, *incidents)
             incidents = ()
             proposals = [p["case"] for p in found["proposals"]]
             expect(set(proposals) <= {"fraud"}, "fraud alone is proposed for retraining", proposals)
             if proposals and self._learn(found["proposals"][0]):
                 break
         else:
-            raise Broken(f"{2 * MOST_FORTNIGHTS} weeks after the change no better release of fraud had passed its gate")
+            raise Broken(f"{sum(LOOKS)} days after the change no better release of fraud had passed its gate")
         released = self._champion("fraud")
         expect(released != champion, "a new release answers", released)
         self._answers_with(released)

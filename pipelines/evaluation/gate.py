@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,11 +18,8 @@ from pipelines.evaluation.cost import has_cost, mean_cost
 from pipelines.evaluation.evidence import Evidence, Holdout
 from pipelines.evaluation.metrics import metric, statistics
 from pipelines.evaluation.paired import Draws, Interval, enough, resample, spend
-from pipelines.evaluation.slices import Part, judge_slices, parts
-from pipelines.evaluation.statistic import Labelled, Statistic, sound
-
-MIN_SLICE_UNITS = 10
-"""A part of a slice is judged when so many independent units have each label: a resample of fewer often has none at all."""
+from pipelines.evaluation.slices import Part, judge_slices, judged_parts
+from pipelines.evaluation.statistic import Statistic, sound
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ def _resample(case: UseCase, gate: Gate, holdout: Holdout, alpha: float, seed: i
         error = quantile_error if isinstance(case.answers, Quantiles) else expected_error
         wanted |= {f"{who} calibration": error(holdout.rows, scores) for who, scores in holdout.compared.items()}
     for who, scores in holdout.compared.items():
-        for part in _judged_parts(case, gate, holdout):
+        for part in judged_parts(case, gate, holdout.rows, holdout.slices):
             made = statistics(case.metrics[:1], holdout.rows.part(part.mask), scores[part.mask])
             wanted[f"{who} {part.name}"] = made[case.metrics[0]]
     return resample(wanted, holdout.rows.units, resamples=enough(gate.resamples, alpha), seed=seed)
@@ -91,19 +88,6 @@ def _primary(case: UseCase, holdout: Holdout, draws: Mapping[str, Draws]) -> dic
     """Everybody's primary metric, so that more is better."""
     primary = metric(case.metrics[0], holdout.rows.levels)
     return {who: draws[f"{who} {primary.name}"].map(primary.orient) for who in holdout.scores}
-
-
-def _judged_parts(case: UseCase, gate: Gate, holdout: Holdout) -> list[Part]:
-    """The parts of all slices that have enough asks and, for a probability, enough of both labels."""
-    found = [part for column, values in holdout.slices.items() for part in parts(column, values)]
-    return [part for part in found if _large(case, gate, holdout.rows.part(part.mask))]
-
-
-def _large(case: UseCase, gate: Gate, rows: Labelled) -> bool:
-    if not isinstance(case.answers, Probability):
-        return rows.asks >= gate.slice_rows
-    with_each = [len(np.unique(rows.unit[mask])) for mask in (rows.labels > 0, rows.labels <= 0)]
-    return len(rows.labels) >= gate.slice_rows and min(with_each) >= MIN_SLICE_UNITS
 
 
 def _looks(gate: Gate, looks: int) -> Finding:
@@ -223,7 +207,10 @@ def _side_effects(
         found.append(_finding("calibration", error, f"error of at most {limit:g}", **rules))
     if has_cost(case.answers):
         found.append(_cost(holdout, draws, alpha))
-    found += judge_slices(case.slices, _gains(case, gate, holdout, draws), harm=gate.slice_harm, alpha=1 - gate.confidence)
+    looked_at = judged_parts(case, gate, holdout.rows, holdout.slices)
+    unsure = {(part.column, part.value) for part in looked_at if not part.sure}
+    gains = _gains(case, holdout, looked_at, draws)
+    found += judge_slices(case.slices, gains, harm=gate.slice_harm, alpha=1 - gate.confidence, few=unsure)
     found += [
         _budget("latency", evidence.latency_ms, gate.latency_ms, "ms"),
         _budget("size", evidence.size_mb, gate.size_mb, "MB"),
@@ -256,11 +243,13 @@ def _saved(holdout: Holdout, draws: Mapping[str, Draws], alpha: float) -> Interv
     return (draws[f"{holdout.other} cost"] - draws["challenger cost"]).map(lambda cents: cents * 10).interval(alpha)
 
 
-def _gains(case: UseCase, gate: Gate, holdout: Holdout, draws: Mapping[str, Draws]) -> dict[str, dict[str, Draws]]:
+def _gains(
+    case: UseCase, holdout: Holdout, looked_at: Sequence[Part], draws: Mapping[str, Draws]
+) -> dict[str, dict[str, Draws]]:
     """The paired gain in each judged part of each slice that is there."""
     orient = metric(case.metrics[0], holdout.rows.levels).orient
     gains: dict[str, dict[str, Draws]] = {column: {} for column in holdout.slices}
-    for part in _judged_parts(case, gate, holdout):
+    for part in looked_at:
         gains[part.column][part.value] = draws[f"challenger {part.name}"].map(orient) - draws[
             f"{holdout.other} {part.name}"
         ].map(orient)

@@ -165,6 +165,35 @@ def test_a_harmed_slice_fails_although_the_whole_is_better(fraud, gate, shop, gi
     assert "provably harmed: US" in finding.advice
 
 
+def test_parts_too_few_to_be_sure_of_are_judged_together(fraud, gate, shop, given):
+    """Thirty-six countries of eighty rows each: of none can one be sure alone, and nobody is left out for that."""
+    holdout = shop(1, noise=(0.2, 2.0), rows=6000)
+    few = holdout.country != "DE"
+    holdout.country = holdout.country.astype("<U8")
+    holdout.country[few] = [f"C{n % 36}" for n in range(few.sum())]
+    small = {"slices": {"country": holdout.country}}
+    ample = replace(gate, min_positives=30)
+    assert status(fraud, ample, given(holdout, **small))[1]["slice: country"].status == "pass"
+    holdout.challenger[few] = np.random.default_rng(1).random(few.sum())
+    finding = status(fraud, ample, given(holdout, **small))[1]["slice: country"]
+    assert finding.status == "fail"
+    assert "provably harmed: those together that are too few to be sure of alone" in finding.advice
+
+
+def test_a_small_part_that_is_provably_harmed_fails_alone(fraud, gate, shop, given):
+    """Forty positives are too few to be sure where a hundred are wanted, and enough to prove that every one is missed."""
+    holdout = shop(1, noise=(0.2, 2.0), rows=6000)
+    us = np.flatnonzero(holdout.country == "US")[:300]
+    holdout.country = np.where(np.isin(np.arange(6000), us), "US", "DE")
+    ample = replace(gate, min_positives=100)
+    assert status(fraud, ample, given(holdout))[1]["slice: country"].status == "pass"
+    holdout.champion[us] = np.clip(holdout.labels[us] * 0.9 + 0.05, 0, 1)
+    holdout.challenger[us] = np.clip(0.9 - holdout.labels[us] * 0.85, 0, 1)
+    finding = status(fraud, ample, given(holdout))[1]["slice: country"]
+    assert finding.status == "fail"
+    assert "provably harmed: US" in finding.advice
+
+
 def test_probabilities_that_lie_fail_the_calibration(fraud, gate, shop, given):
     holdout = shop(1, noise=(0.2, 2.0))
     verdict, findings = status(fraud, gate, given(holdout, challenger=holdout.challenger**0.3))
