@@ -23,7 +23,22 @@ truth is known: what every answer really cost, when the world changed, and when 
 same models of the same shops fresh for half a year; this is what each of them loses.
 
 ![Money lost against the oracle, week by week](images/lifecycle.svg)"""
-REASONS: dict[str, str] = {}
+REASONS = {
+    "fraud": (
+        "Why not less than all others: the new ways of the fraudsters last for two months or so, and then the old ones are back. What a "
+        "challenger has learnt ends four weeks before it is judged (the label's delay twice, the holdout, half of the validation part), "
+        "so the first one that knows the new ways comes when half of their time is over, and what has learnt them is wrong soon after. "
+        "The watch brings a former model back, but only once matured labels have shown for two weeks that quality fell. Who never "
+        "changes anything pays while the new ways last, and is right again afterwards. Two weeks of labels hold "
+        "some sixty frauds: what they say of a challenger is wide."
+    ),
+    "demand": (
+        "Why not less than all others: a demand model hardly ages here, for its features carry the level (what sold in the last weeks); "
+        "only the answer to prices changes, and changes back. The shops are small: twelve items make a category, and two weeks of their "
+        "labels do not prove that none is harmed (`gate.slice_harm`), however good a challenger looks as a whole. So the gate keeps what "
+        "answers: far cheaper than following every week's noise, and no cheaper than the first model."
+    ),
+}
 """Why a policy is not provably beaten, by use case: said only where one is not."""
 ENOUGH = 20
 """With fewer shops the page says so."""
@@ -153,7 +168,8 @@ def _why(case: str, found: Mapping[str, Any]) -> list[str]:
         each = ", ".join(f"{name} ({times})" for name, times in seen["alone"].items())
         told += f" Of the undecided, one finding alone stood in the way of {sum(seen['alone'].values())}: {each}."
     if seen["back"]:
-        told += f" In {seen['back']} cases quality had fallen for good, and a model that had answered before was brought back."
+        times = "once" if seen["back"] == 1 else f"{seen['back']} times"
+        told += f" A model that had answered before was brought back {times}, where quality had fallen for good."
     if seen["unmoved"]:
         told += (
             f" In {seen['unmoved']} of {found['seeds']} shops no challenger ever passed: the first model answered all along, so that there "
