@@ -109,8 +109,10 @@ with (
         "KEY": "{{ dag_run.partition_key or params.key }}",
         "RUN": "{{ name_of(dag_run.partition_key or params.key, run_id) }}",
     }
-    stated = {"REASONS": "{{ params.reasons }}"}
-    opened = verb("open", 'learn open --run "$RUN" --reasons "$REASONS" --json -- "$KEY"', env={**asked, **stated})
+    stated = {"REASONS": "{{ params.reasons }}", "CAUSE": "{{ 'schedule' if dag_run.partition_key else 'manual' }}"}
+    opened = verb(
+        "open", 'learn open --run "$RUN" --cause "$CAUSE" --reasons "$REASONS" --json -- "$KEY"', env={**asked, **stated}
+    )
     edges = graph(read("dvc.yaml")["stages"])
     stages = {
         stage: verb(

@@ -140,7 +140,8 @@ def decide(journal: Sequence[Entry], event: Entry, params: Retrain, now: int) ->
 
     Pure: the same journal, event, parameters and time give the same decision. Time never goes back: the latest of `now` and
     the journal counts. Raises ShelflifeError for a trigger whose cause is none. A manual trigger need not wait for cooldown,
-    labels, the budget or the breaker; nothing passes a hold, a run under way or a holiday.
+    labels, the budget or the breaker, the calendar's for neither cooldown nor labels; nothing passes a hold, a run under way or a
+    holiday.
     """
     state = fold(journal)
     at = max(now, state.now)
@@ -182,12 +183,13 @@ def _obstacle(state: State, event: Entry, params: Retrain, at: int) -> str:
         return ""
     if _open(state, params):
         return f"{state.rejections} challengers in a row were rejected: a person must free it"
-    if at < (ready := ready_at(state, params)):
+    if event.cause != "schedule" and at < (ready := ready_at(state, params)):
         return f"too soon: not before {iso(ready)}"
     budget, spent = params.budget.total_seconds(), state.spent_since(at - WEEK)
     if spent >= budget:
         return f"learning took {spent / 3600:.1f} hours of CPU in a week, its budget is {budget / 3600:.1f}"
-    if event.labels < params.min_labels or event.positives < params.min_positives:
+    few = event.labels < params.min_labels or event.positives < params.min_positives
+    if few and event.cause != "schedule":
         wanted = f"{params.min_labels} labels and {params.min_positives} positives"
         return f"wanted {wanted} matured since the last retraining, got {event.labels} and {event.positives}"
     return ""

@@ -38,11 +38,12 @@ def note_lost(workspace: Workspace, home: Home, case: str, now: int) -> None:
         note(workspace, home, case, Entry("crashed", now, state.busy, note="nothing was heard of it"))
 
 
-def obstacle(workspace: Workspace, home: Home, case: str, name: str, now: int) -> str:
+def obstacle(workspace: Workspace, home: Home, case: str, name: str, now: int, cause: str = "manual") -> str:
     """Why the use case may not learn now, or nothing; then the journal says that this run has begun.
 
-    A run comes from the calendar, from a proposal that the controller has agreed to, or from a person: it need not wait for a
-    cooldown, but must respect a hold and a run under way. A run that was heard of before, and did not begin or broke down, may.
+    A run comes from the calendar (`cause` is then schedule), from a proposal that the controller has agreed to, or from a person:
+    none need wait for a cooldown, but all must respect a hold and a run under way, and the calendar the budget and the breaker. A
+    run that was heard of before, and did not begin or broke down, may.
     """
     note_lost(workspace, home, case, now)
     if hold := home.releases.held(case):
@@ -51,11 +52,11 @@ def obstacle(workspace: Workspace, home: Home, case: str, name: str, now: int) -
     if state.busy == name:
         return ""
     if name not in state.seen:
-        decision = note(workspace, home, case, Entry("triggered", now, name, cause="manual"))
+        decision = note(workspace, home, case, Entry("triggered", now, name, cause=cause))
         return "" if decision.start else decision.reason
     if closed := closed_door(state, workspace.params.block(case).retrain, now):
         return closed
-    home.runs.append(case, Entry("started", now, name, cause="manual").to_dict(), now)
+    home.runs.append(case, Entry("started", now, name, cause=cause).to_dict(), now)
     return ""
 
 
@@ -69,3 +70,8 @@ def post(workspace: Workspace, home: Home, key: str, subject: str, text: str) ->
 def entries(home: Home, case: str) -> list[Entry]:
     """Everything that happened to the use case's runs, oldest first."""
     return [Entry.from_dict(body) for body in home.runs.journal(case)]
+
+
+def waiting_key(case: str, run: str) -> str:
+    """Where it is kept why a run's release, which has passed, must wait before it may answer."""
+    return f"waiting:{case}:{run}"

@@ -15,7 +15,7 @@ from pipelines.core.verdict import Verdict
 from pipelines.evaluation.controller import Entry
 from pipelines.steps import reproduce
 from pipelines.steps.decided import record_decision
-from pipelines.steps.journal import LEASE, note, obstacle, post
+from pipelines.steps.journal import LEASE, note, obstacle, post, waiting_key
 from pipelines.steps.moment import closed_moment, moment_here, moment_of, reasons_of
 from pipelines.steps.runs import Key, Run, Runs, key_of, small_outputs
 from pipelines.steps.state import open_home
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KEPT = 2
 """Closed worktrees of a use case that stay to be looked at; the commits of all stay."""
-STATUSES = ("promoted", "rejected", "inconclusive", "declined", "refused", "backfilled", "crashed")
+STATUSES = ("promoted", "rejected", "inconclusive", "declined", "refused", "waiting", "backfilled", "crashed")
 SKIP = 99
 """The exit status that Airflow takes as "skip": nothing broke, but this run shall not be now."""
 ENDINGS: dict[str, tuple[Literal["promoted", "rejected", "crashed"], Literal["unsure"] | None]] = {
@@ -36,6 +36,7 @@ ENDINGS: dict[str, tuple[Literal["promoted", "rejected", "crashed"], Literal["un
     "declined": ("rejected", None),
     "inconclusive": ("rejected", "unsure"),
     "refused": ("rejected", "unsure"),
+    "waiting": ("rejected", "unsure"),
     "crashed": ("crashed", None),
 }
 """What the controller's journal hears of an ending, and how sure it is; nothing new where the verdict ended the run already."""
@@ -45,6 +46,7 @@ WORDS = {
     "inconclusive": "the evidence does not decide; the champion keeps answering",
     "declined": "nobody approved the release; the champion keeps answering",
     "refused": "the release was refused at the door; the champion keeps answering",
+    "waiting": "the release has not answered enough requests in the shadow yet; the champion keeps answering",
     "crashed": "the learn run broke down; the champion keeps answering",
 }
 
@@ -67,6 +69,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     ask.add_argument("--link", default="", help="where they answer")
     close = _action(actions, "close", "end a run, free its use case, remove old worktrees")
     close.add_argument("--status", required=True, choices=STATUSES)
+    opening.add_argument(
+        "--cause", choices=("manual", "schedule"), default="manual", help="what asks for it: a person, or the calendar"
+    )
     for action in (moment, opening):
         action.add_argument("--reasons", default="", metavar="WORDS", help=SAID)
     for action in (
@@ -101,7 +106,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.action == "open":
         return open_run(
             workspace, home, runs, key.case, args.run, as_of=_as_of(args, key), backfill=args.backfill or key.backfill,
-            reasons=reasons_of(args.reasons),
+            reasons=reasons_of(args.reasons), cause=args.cause,
         )  # fmt: skip
     if args.action == "record":
         return record(workspace, home, runs, key.case, args.run)
@@ -126,7 +131,7 @@ def _as_of(args: argparse.Namespace, key: Key) -> int | None:
 
 def open_run(
     workspace: Workspace, home: Home, runs: Runs, case: str, name: str, *, as_of: int | None = None, backfill: bool = False,
-    reasons: tuple[str, ...] = (),
+    reasons: tuple[str, ...] = (), cause: str = "manual",
 ) -> dict[str, Any]:  # fmt: skip
     """Begin a run, or find it begun: opening twice is opening once, with the reasons that were stated first. A run that was recorded
     before is opened at its own commit.
@@ -146,7 +151,7 @@ def open_run(
         at = closed_moment(home, as_of, now)
         if not backfill and (busy := _busy(home, case, name, now)):
             return {"text": busy, "status": "busy", "exit": SKIP}
-        if not backfill and (said := obstacle(workspace, home, case, name, now)):
+        if not backfill and (said := obstacle(workspace, home, case, name, now, cause)):
             return {"text": f"{case} does not learn now: {said}", "status": "held", "exit": SKIP}
         begun = Run(
             case, name, at, backfill, runs.deployed(), now, lease=0 if backfill else home.runs.lease(case, name, now, LEASE)
@@ -208,6 +213,8 @@ def close(workspace: Workspace, home: Home, runs: Runs, key: Key, name: str, sta
     """End the run, whatever became of it; closing twice is closing once. A crash is journalled as a crash, never as drift."""
     case, now = key.case, home.clock()()
     found = runs.find(case, name)
+    waits = home.state.get(waiting_key(case, name)) if status == "refused" else None
+    status = "waiting" if waits else status
     backfill = found.backfill if found else key.backfill
     if found and found.closed:
         return {"text": f"{case}-{name} was {found.closed} already", "status": found.closed}
@@ -222,7 +229,7 @@ def close(workspace: Workspace, home: Home, runs: Runs, key: Key, name: str, sta
                 home,
                 f"closed:{case}:{name}",
                 f"[shelflife] {case}: {WORDS[status]}",
-                _story(runs, case, name, status),
+                "\n\n".join(filter(None, [_story(runs, case, name, status), waits])),
             )
     with runs.alone():  # last, so that a kill before this leaves an open run that is closed again
         if found:

@@ -12,6 +12,7 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.core.release import Moment, Release
 from pipelines.core.verdict import Verdict
 from pipelines.steps.decided import record_decision
+from pipelines.steps.journal import waiting_key
 from pipelines.steps.runs import Runs
 from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
@@ -62,6 +63,7 @@ def promote(workspace: Workspace, home: Home, case: str, run_id: str, by: str, b
     probe = probe_bundle(home, name)
     seen = shadowed(workspace, home, moment, name, found.opened)
     if seen is not None and seen.status == "unsure":
+        home.state.put(waiting_key(case, run_id), seen.why())
         return {"text": f"{seen.why()}\nNothing was promoted yet; the champion keeps answering.", "exit": SKIPPED}
     report = (tree.reports(case) / "verdict" / "report.json").read_bytes()
     release = Release(case, name, digest(verdict.to_dict()), digest(report), moment.champion, now)

@@ -179,6 +179,7 @@ def test_a_run_has_one_name_however_often_its_tasks_are_tried(learn):
 )
 def test_a_person_may_state_reasons_for_one_run(learn, said, fits):
     assert learn.get_task("open").env["REASONS"] == "{{ params.reasons }}"
+    assert learn.get_task("open").env["CAUSE"] == "{{ 'schedule' if dag_run.partition_key else 'manual' }}"
     assert bool(re.search(learn.params.get_param("reasons").schema["pattern"], said)) == fits
 
 

@@ -143,6 +143,18 @@ def test_a_manual_trigger_need_not_wait_for_cooldown_labels_or_breaker():
     assert world.tell(trigger("m", 15 * DAY + 7, cause="manual", labels=0)).start
 
 
+def test_the_calendar_waits_for_no_cooldown_and_no_labels_but_passes_neither_breaker_nor_budget():
+    world = World()
+    world.learn("a", DAY, verdict="fail")
+    assert world.tell(trigger("w2", 3 * DAY, cause="schedule", labels=0, positives=0)).start
+    world.tell(Entry("spent", 3 * DAY, "w2", cpu=12 * 3600.0))
+    world.tell(Entry("finished", 3 * DAY, "w2", verdict="fail"))
+    assert "its budget" in world.tell(trigger("w3", 4 * DAY, cause="schedule", labels=0)).reason
+    assert world.tell(trigger("w4", 11 * DAY, cause="schedule", labels=0)).start
+    world.tell(Entry("finished", 11 * DAY, "w4", verdict="fail"))
+    assert "a person must free it" in world.tell(trigger("w5", 30 * DAY, cause="schedule")).reason
+
+
 def test_words_of_a_run_that_is_no_longer_under_way_change_nothing():
     world = World()
     world.learn("a", DAY)
@@ -313,6 +325,7 @@ def keeps_its_promises(history):
         if entry.cause != "manual":
             assert before.rejections < PARAMS.breaker
             assert sum(cpu for at, cpu in before.spent if at >= after.now - 7 * DAY) < 6 * 3600
+        if entry.cause not in ("manual", "schedule"):
             assert entry.labels >= PARAMS.min_labels
             assert entry.positives >= PARAMS.min_positives
             assert before.started is None or after.now - before.started >= min(

@@ -20,6 +20,7 @@ from pipelines.core.clock import DAY, iso
 from pipelines.core.errors import ShelflifeError
 from pipelines.evaluation.controller import Entry, fold
 from pipelines.steps import learn, reproduce
+from pipelines.steps.journal import waiting_key
 from pipelines.steps.moment import reasons_of
 from pipelines.steps.processes import tagged
 from pipelines.steps.runs import Key, Run, Runs, git
@@ -241,6 +242,32 @@ def test_three_rejected_challengers_in_a_row_call_a_person(throwaway):
     subjects = [letter.subject for letter in home.outbox.waiting()]
     assert subjects.count("[shelflife] fraud: a person must decide whether it goes on learning") == 1
     assert fold([Entry.from_dict(body) for body in home.runs.journal("fraud")]).rejections == 3
+
+
+def test_the_calendar_does_not_pass_an_open_breaker_and_a_person_does(throwaway):
+    home = throwaway.opened_home()
+    for n in range(3):
+        judged(open_run(throwaway, run=f"r{n}"), "fail")
+        learn.record(throwaway.workspace(), home, throwaway.runs, "fraud", f"r{n}")
+        close(throwaway, "rejected", run=f"r{n}")
+    due = open_run(throwaway, run="due", cause="schedule")
+    assert (due["status"], due["exit"]) == ("held", learn.SKIP)
+    assert "a person must free it" in due["text"]
+    assert open_run(throwaway, run="mine")["status"] == "open"
+
+
+def test_a_release_that_waits_for_its_shadow_is_no_rejection_and_its_mail_says_what_it_waits_for(throwaway):
+    home = throwaway.opened_home()
+    judged(open_run(throwaway))
+    learn.record(throwaway.workspace(), home, throwaway.runs, "fraud", "r1")
+    home.state.put(waiting_key("fraud", "r1"), "wait for 50 more requests, then promote again")
+    assert close(throwaway, "refused")["status"] == "waiting"
+    assert throwaway.runs.get("fraud", "r1").closed == "waiting"
+    state = fold([Entry.from_dict(body) for body in home.runs.journal("fraud")])
+    assert (state.rejections, state.busy) == (0, None)
+    (letter,) = home.outbox.waiting()
+    assert "shadow" in letter.subject
+    assert "wait for 50 more requests" in letter.text
 
 
 def test_a_moment_whose_day_is_not_over_is_refused(throwaway):
