@@ -1,7 +1,8 @@
 """The code that reads the features of one key at a moment, written out from the definitions and compiled once, as update.py's is.
 
 It stands for the common case of an ask of now: the key has no row at or after any near edge, so every window is whole tiles, and
-nothing but the tiles is taken out of the packed value. Where that does not hold, moment.py answers, window by window.
+nothing but the tiles is taken out of the packed value. Where that does not hold, moment.py answers, window by window. The tiles
+are there: state.trim leaves those that a window reaches which ends after the newest row.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def _window(source: Source, group: Group, question: Question, name: str) -> None
     if window.ever:
         source.add(1, f"low, i = {source.constant(-math.inf)}, b{n}")
     else:
-        source.add(1, f"low = end - {window.length}", f"low -= low % {window.grain}", f"if w[{2 + n}] > low: return None")
+        source.add(1, f"low = end - {window.length}", f"low -= low % {window.grain}")
         source.add(1, f"i = b{n} + {width} * {source.constant(bisect_left)}(w[b{n}:e{n}:{width}], low)")
     counted_out = any(feature.how.how == "top" for feature in question.features)
     for at, cell in enumerate(question.cells):

@@ -7,6 +7,7 @@ case of an ask of now, which answer.py and together.py answer sooner.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from functools import partial, reduce
 from typing import Any
@@ -20,6 +21,9 @@ from pipelines.features.online import OnlineStore
 from pipelines.features.plan import FROM, NEWEST, ROWS, SINCE, Group, Question
 from pipelines.features.state import Row, State, blank, chunk_keys, unpack, unpack_rows
 from pipelines.features.tiles import FOREVER
+
+HEAD_OF = struct.Struct("<2d").unpack_from
+"""The newest ts and since when all rows are at hand, of a packed value."""
 
 Asked = tuple[Question, Any, bytes, int, "Row | None"]
 """A question about a key at a ts: the question, the key, where its value is kept, ts, and the row of the ask's own event, which is
@@ -44,6 +48,11 @@ class Moment:
         """The features of each, in its question's order. Older rows that several need are read together. Raises Moved where a key
         has changed since it was read."""
         answers: list[list[Any]] = [[]] * len(asked)
+        for question, key, name, ts, _ in asked:
+            if question.window.lag and name in self.found:
+                self._expect(question, key, name, ts)
+        if self._wanted:
+            self._read_wanted()
         left = list(range(len(asked)))
         while left:
             unread = []
@@ -56,6 +65,16 @@ class Moment:
                 self._read_wanted()
             left = unread
         return answers
+
+    def _expect(self, question: Question, key: Any, name: bytes, ts: int) -> None:
+        """Wants the rows of the tile that the near edge of a delayed window cuts, which are older than what a key has at hand."""
+        newest, since = HEAD_OF(self.found[name])
+        end = question.window.edges(ts)[1]
+        cut = end - end % question.series.grain
+        if end <= newest and cut < since:
+            for chunk in self._names(question.group, key, name, cut, int(min(end, since))):
+                if chunk not in self._chunks:
+                    self._wanted[chunk] = name
 
     def _window(self, question: Question, key: Any, name: bytes, ts: int, own: Row | None) -> list[Any]:
         low, end = question.window.edges(ts)
@@ -106,11 +125,13 @@ class Moment:
         """A key's rows with `low <= ts < end`."""
         rows: list[Row] = state[ROWS]
         if low < state[SINCE]:
-            span = (name, low, min(end, state[SINCE]))
-            names = self._spans.get(span) or chunk_keys(group, key, *span[1:])
-            self._spans[span] = names
-            rows = [*rows, *self._older(names, name)]
+            rows = [*rows, *self._older(self._names(group, key, name, low, min(end, state[SINCE])), name)]
         return [row for row in rows if low <= row[0] < end]
+
+    def _names(self, group: Group, key: Any, name: bytes, low: int, end: int) -> list[bytes]:
+        if (name, low, end) not in self._spans:
+            self._spans[name, low, end] = chunk_keys(group, key, low, end)
+        return self._spans[name, low, end]
 
     def _older(self, names: list[bytes], value: bytes) -> list[Row]:
         """The rows of some chunks."""

@@ -69,7 +69,7 @@ class Lookup:
         """Numbers as float64 with NaN as null; objects where there is a text."""
         if any(row[n].__class__ is str for n in self._texts for row in rows):
             return [_column(list(values)) for values in zip(*rows, strict=True)]
-        return list(np.array(rows, dtype=np.float64).T)
+        return list(np.array(rows, dtype=np.float64).reshape(-1, len(self.features)).T)
 
 
 class StreamReader:

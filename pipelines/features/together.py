@@ -37,7 +37,7 @@ class Together:
         sizes = np.array(list(map(len, values))) // WORD
         starts = sizes.cumsum() - sizes
         head = self._words[starts[:, None] + np.arange(2 + 2 * many)]
-        self._newest, self._from = head[:, 0], head[:, 2 : 2 + many]
+        self._newest = head[:, 0]
         self._lengths = head[:, 2 + many :].astype(np.int64)
         self._begins = self._lengths.cumsum(axis=1) - self._lengths + starts[:, None] + head.shape[1]
 
@@ -54,7 +54,6 @@ class Together:
         if not window.ever:
             low = ends - window.length
             low -= low % question.series.grain
-            holds &= self._from[:, n] <= low
             inside = self._words[at] >= low[owner]
             owner, at = owner[inside], at[inside]
         found = [_total(cell.op, self._words[at + cell.column], owner, keys) for cell in question.cells]

@@ -105,6 +105,26 @@ def test_the_stream_says_what_the_oracle_says(log, data, tmp_path_factory, at_ha
     assert_counted(answers, log, worlds.STREAMED)
 
 
+@law(25)
+@given(log=worlds.histories(most=40), later=st.integers(1, 40 * DAY))
+def test_an_ask_of_now_is_told_the_same_alone_and_among_many(log, later, tmp_path_factory, at_hand):
+    store = OnlineStore(tmp_path_factory.mktemp("online") / "s.db", STREAM.features)
+    store.apply(log)
+    now = max(max(e.ts, e.arrived) for e in log) + later
+    bodies = {(e.body.get("customer"), e.body.get("item"), e.body.get("country")): e.body for e in log if e.kind == "buy"}
+    asks = [Event("buy", f"now{n}", now + n % 3, body) for n, body in enumerate([*bodies.values()] * 8)]
+    reader = StreamReader(store, STREAM.features, worlds.BUY)
+    together, _ = reader.read(asks)
+    assert all(len(column) == len(asks) for column in together.values())
+    for n, ask in enumerate(asks[: len(bodies)]):
+        alone, _ = reader.read([ask])
+        for feature in worlds.STREAMED:
+            want = oracle.counted(feature, ask, log)
+            assert worlds.same(want, alone[feature.name][0]), feature.name
+            assert worlds.same(want, together[feature.name][n]), feature.name
+    store.close()
+
+
 @law(30)
 @given(log=worlds.histories(), data=st.data())
 def test_a_stream_that_expires_says_the_same(log, data, tmp_path_factory, at_hand):
