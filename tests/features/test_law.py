@@ -9,12 +9,31 @@ from hypothesis import strategies as st
 from pipelines.core.aggregation import AGGREGATIONS
 from pipelines.core.clock import DAY, EVER, days, hours
 from pipelines.core.event import Event
-from pipelines.core.feature import Count, First, Label, Ratio, Std, Sum, Top, Until, field
+from pipelines.core.feature import (
+    Count,
+    Counted,
+    Distinct,
+    First,
+    Label,
+    Last,
+    Max,
+    Min,
+    Ratio,
+    Since,
+    Std,
+    Sum,
+    Top,
+    Until,
+    features,
+    field,
+)
 from pipelines.features import batch, history, microbatch, runs, sql, state
 from pipelines.features.reader import BatchReader
 from pipelines.features.stream import OnlineStore, StreamReader
+from pipelines.features.together import at_once
 
 LATER = 100 * DAY
+HOUR = DAY // 24
 
 
 @pytest.fixture(params=["as it comes", "as little as can be"])
@@ -80,6 +99,29 @@ def test_batch_says_what_the_oracle_says_by_every_plan(plan, corrections, data, 
     assert_counted(rows_of(log), log)
 
 
+CORRECTED = tuple(
+    Counted(f"{how.how}_{'ever' if over == EVER else 'day'}", "back", "item", how, over)
+    for how in (Count(), Sum("cents"), Min("cents"), Max("cents"), First("cents"), Last("cents"), Distinct("cents"), Since())
+    for over in (days(1), EVER)
+)
+corrected = st.fixed_dictionaries({"item": st.sampled_from(["a", "b"]), "cents": st.integers(-2, 2)})
+hours_of_two_days = st.integers(0, 48).map(lambda n: n * HOUR)
+
+
+@law(25)
+@given(
+    backs=st.lists(st.tuples(hours_of_two_days, st.integers(0, 3), hours_of_two_days, corrected), max_size=12),
+    buys=st.lists(st.tuples(hours_of_two_days, st.sampled_from(["a", "b"])), min_size=1, max_size=8),
+)
+def test_what_was_corrected_again_and_again_is_what_was_known_of_it(backs, buys):
+    sent = [(arrived, Event("back", f"r{n}", ts, body)) for arrived, n, ts, body in backs]
+    blank = dict.fromkeys(f.name for f in worlds.BUY.fields)
+    sent += [(ts, Event("buy", f"x{n}", ts, blank | {"item": item})) for n, (ts, item) in enumerate(buys)]
+    log = worlds.logged(sent)
+    case = worlds.case(counted=(*worlds.COUNTED[:3], *CORRECTED))
+    assert_counted(rows_of(log, case=case), log, CORRECTED)
+
+
 def streamed(store, log, asks, data):
     """Each ask read when everything that had arrived by then was applied; redelivery and batches as hypothesis likes."""
     reader, answers, at = StreamReader(store, STREAM.features, worlds.BUY), {}, 0
@@ -105,20 +147,25 @@ def test_the_stream_says_what_the_oracle_says(log, data, tmp_path_factory, at_ha
     assert_counted(answers, log, worlds.STREAMED)
 
 
-@law(25)
-@given(log=worlds.histories(most=40), later=st.integers(1, 40 * DAY))
-def test_an_ask_of_now_is_told_the_same_alone_and_among_many(log, later, tmp_path_factory, at_hand):
-    store = OnlineStore(tmp_path_factory.mktemp("online") / "s.db", STREAM.features)
+NOW = {"all": worlds.STREAMED, "what arrays answer": tuple(filter(at_once, worlds.STREAMED))}
+
+
+@pytest.mark.parametrize("counted", NOW)
+@law(12)
+@given(log=worlds.histories(most=40), later=st.integers(0, 40 * DAY))
+def test_an_ask_of_now_is_told_the_same_alone_and_among_many(counted, log, later, tmp_path_factory, at_hand):
+    wanted = features(counted=NOW[counted])
+    store = OnlineStore(tmp_path_factory.mktemp("online") / "s.db", wanted)
     store.apply(log)
     now = max(max(e.ts, e.arrived) for e in log) + later
     bodies = {(e.body.get("customer"), e.body.get("item"), e.body.get("country")): e.body for e in log if e.kind == "buy"}
     asks = [Event("buy", f"now{n}", now + n % 3, body) for n, body in enumerate([*bodies.values()] * 8)]
-    reader = StreamReader(store, STREAM.features, worlds.BUY)
+    reader = StreamReader(store, wanted, worlds.BUY)
     together, _ = reader.read(asks)
     assert all(len(column) == len(asks) for column in together.values())
     for n, ask in enumerate(asks[: len(bodies)]):
         alone, _ = reader.read([ask])
-        for feature in worlds.STREAMED:
+        for feature in NOW[counted]:
             want = oracle.counted(feature, ask, log)
             assert worlds.same(want, alone[feature.name][0]), feature.name
             assert worlds.same(want, together[feature.name][n]), feature.name
