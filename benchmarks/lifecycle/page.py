@@ -197,7 +197,7 @@ def _settings(figures: Mapping[str, Any]) -> str:
         f"{learning.SETTINGS['trees']} trees, and the calibration of the step `train`. The first model is the same for all."
     )
     ours = (
-        "Ours are the functions that the verbs call: `looking.feeds`, `looking.shifts`, `Outcomes` and `triage` for the watch, the "
+        "Ours are the functions that the verbs call: `looking.feeds`, `looking.shifts`, `Outcomes`, `triage` and `recall` for the watch, the "
         "history half of the validation suites, `controller.decide`, and `gate.judge` with the parameters of `params.yaml` (but 400 resamples, and "
         "four weeks of reference for the watch, for speed). Left out, "
         "since they cost time and decide nothing here: the export to ONNX with its parity check, latency and size, and the person who "

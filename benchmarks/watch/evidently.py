@@ -1,5 +1,5 @@
 """Evidently's default drift rule on the same quiet days; that the reproduced rule equals Evidently itself is checked by
-`python -m benchmarks.lifecycle check`."""
+tests/benchmarks/test_lifecycle.py."""
 
 from __future__ import annotations
 

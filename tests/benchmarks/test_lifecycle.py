@@ -190,14 +190,16 @@ def test_the_fast_rule_says_what_evidently_says(seasons, case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_the_fast_rule_says_what_evidently_says_on_forty_windows(seed):
+    """Ten weeks of each use case in each of two shops, each six days after the one before."""
     found = simulated(TINY, seed)
     for case in ("fraud", "demand"):
         desks = {case: (Desk(found, WORKSPACE.case(case), block_of(case)),)}
-        for monday in desks[case][0].mondays[1:9:2]:
-            ours, theirs = compared(desks, case, monday)
-            assert ours == pytest.approx(theirs), (seed, case, monday)
+        for step in range(10):
+            end = desks[case][0].mondays[1] + 6 * step * DAY
+            ours, theirs = compared(desks, case, end)
+            assert ours == pytest.approx(theirs), (seed, case, step)
 
 
 def test_the_rule_with_a_small_reference_is_a_test():
