@@ -100,6 +100,9 @@ def _value(source: Source, feature: Counted, question: Question, cells: Sequence
         return f"{first} / {cells[1][1]} if {cells[1][1]} else {nan}"
     if how in ("min", "max"):
         return f"{first} if {first} != {source.constant(EMPTY[cell.op])} else {nan}"
+    if how == "distinct":
+        over = source.constant(ending(feature))
+        return f"float(len({first})) if len({first}) <= {feature.how.cap} else {over}([{first}], 0)"
     got = ", ".join(f"{source.constant(FINAL[cell.op])}({value})" for cell, value in cells)
     return f"{source.constant(ending(feature))}([{got}], ts - {question.window.lag})"
 

@@ -102,6 +102,7 @@ class StreamReader:
             together.setdefault((question.group.number, window.key, window.lag), []).append(question)
         self._lookups = [Lookup(questions) for questions in together.values()]
         self._names = [feature.name for feature in features.counted]
+        self._in_order = [name for lookup in self._lookups for name in lookup.names] == self._names
         self._own_kept = asks.kind in store.plan.fields
 
     def read(self, asks: Sequence[Event]) -> tuple[dict[str, np.ndarray], int]:
@@ -130,7 +131,7 @@ class StreamReader:
     ) -> tuple[dict[str, np.ndarray], int]:
         store = self._store
         ids = [store.id_key(self._asks.kind, event.id) for event in asks] if self._own_kept else []
-        found = store.values.get([HEAD, *dict.fromkeys(name for _, names in keys for name in names), *ids])
+        found = store.values.get([HEAD, *{name for _, names in keys for name in names}, *ids])
         head = store.head(found.get(HEAD))
         if head.horizons:
             self._check_horizons(head, asks)
@@ -141,7 +142,7 @@ class StreamReader:
             unless = own if own and lookup.group.of == self._asks.kind else nobody
             answers = self._arrays if lookup.at_once and len(owner) >= MANY else self._rows
             cells.update(zip(lookup.names, answers(moment, lookup, asks, owner, mine, unless), strict=True))
-        return {name: cells[name] for name in self._names}, head.offset
+        return cells if self._in_order else {name: cells[name] for name in self._names}, head.offset
 
     def _keys(self, asks: Sequence[Event], pairs: dict[str, np.ndarray] | None, owner: Sequence[int]) -> list[Keys]:
         """For each lookup the keys of the rows."""
@@ -167,6 +168,15 @@ class StreamReader:
         self, moment: Moment, lookup: Lookup, asks: Sequence[Event], owner: Sequence[int], keys: Keys, own: Sequence[Row | None]
     ) -> list[np.ndarray]:
         """The lookup's columns, row by row; what one ask asks of one key is answered once."""
+        if (
+            len(owner) == 1
+            and own[owner[0]] is None
+            and (data := moment.found.get(keys[1][0])) is not None
+            and keys[0][0] is not None
+        ):
+            answer = lookup.answer(data, asks[owner[0]].ts)
+            if answer is not None:
+                return lookup.columns([answer])
         found: dict[tuple[bytes, int], Sequence[Any]] = {}
         left: dict[tuple[bytes, int], Any] = {}
         for key, name, n in zip(*keys, owner, strict=True):
