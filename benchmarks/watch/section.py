@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.decisions.kept import Job, Tell, measured
 from benchmarks.watch import evidently, rates, stream
-from benchmarks.watch.kept import Job, Tell, measured
 
 PART = 25
 """Quiet mornings that one stream has, and runs of a change that are kept together; the streams' customers and seeds differ."""

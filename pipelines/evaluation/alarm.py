@@ -16,6 +16,9 @@ LEAVE = 0.5
 alarm."""
 
 
+SERVED = "served features differ"
+
+
 @dataclass(frozen=True)
 class Told:
     """What a look said, in short: `cause` names what a mail would be about, `calm` that nothing is left of any alarm."""
@@ -38,6 +41,12 @@ def told(at: int, diagnosis: Diagnosis, findings: Sequence[Finding], monitor: Mo
     """A look in short."""
     calls = diagnosis.kind in CALLS
     return Told(at, cause(diagnosis, findings) if calls else "", calm(diagnosis, findings, monitor))
+
+
+def served(at: int, findings: Sequence[Finding]) -> Told:
+    """A look in short, about served features alone (the skew ledger): their alarm is closed by their own calm looks."""
+    skew = [f.status for f in findings if f.name.startswith("skew: ")]
+    return Told(at, SERVED if "fail" in skew else "", bool(skew) and set(skew) == {"pass"})
 
 
 def cause(diagnosis: Diagnosis, findings: Sequence[Finding]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.core.clock import iso, micros, spell
 from pipelines.core.verdict import Finding
-from pipelines.evaluation.alarm import CALLS, Alarm, Told, follow, told
+from pipelines.evaluation.alarm import CALLS, SERVED, Alarm, Told, follow, served, told
 from pipelines.evaluation.triage import Diagnosis
 from pipelines.steps import journal
 
@@ -52,23 +52,54 @@ def raise_alarms(
     what was not sent and why; nothing where there is nothing to say.
     """
     looks = [*_looks(home, case, monitor, seen.as_of), told(seen.as_of, diagnosis, seen.findings, monitor)]
+    mine = _followed(home, case, monitor, looks, now)
+    if mine is None:
+        return ""
+    words = text(case, diagnosis, seen, done, record(home, case, mine), currency)
+    return _send(home, case, mine, SUBJECTS[diagnosis.kind], words, now)
+
+
+def raise_served(home: Home, case: str, monitor: Monitor, findings: Sequence[Finding], as_of: int, now: int) -> str:
+    """The same for features that were served otherwise than batch makes them: one mail when it begins, one when it is over."""
+    before = home.decisions.last(case, "look", REMEMBERED, before=as_of)
+    looks = [*(served(d.at, [Finding(**row) for row in d.body["findings"]]) for d in before), served(as_of, findings)]
+    mine = _followed(home, case, monitor, looks, now)
+    if mine is None:
+        return ""
+    moved = [f.sentence() for f in findings if f.name.startswith("skew: ") and f.status == "fail"]
+    lines = [
+        f"{case}: features that were served differ from what batch makes of the same events, seen as of {iso(as_of)}.", "",
+        *(f"- {sentence}" for sentence in moved), "",
+        "The model was judged on batch's features, so its answers are worth less than its verdict says.", "",
+        "What you can do:", "- Stop shelflife stream, delete the file of these features in online/, and start it: it is made anew from the log.",
+        f"- shelflife rollback {case}, if another release answers from other features.", f"- {QUIETER.format(case=case)}",
+    ]  # fmt: skip
+    return _send(home, case, mine, SERVED, "\n".join(lines) + "\n", now)
+
+
+def _followed(home: Home, case: str, monitor: Monitor, looks: Sequence[Told], now: int) -> Alarm | None:
+    """Say which alarms are over, and return the one that the newest look is about, which is kept as a decision."""
     alarms, over = follow(looks, monitor)
     for alarm in over:
         home.outbox.post(
             key=f"over:{case}:{alarm.cause}:{iso(alarm.since)}",
             subject=f"[shelflife] {case}: well again",
-            text=_recovery(case, alarm, seen.as_of),
+            text=_recovery(case, alarm, looks[-1].at),
             at=now,
         )
     mine = next((a for a in alarms if a.cause == looks[-1].cause), None)
-    if mine is None:
-        return ""
-    home.decisions.record("alarm", case, mine.since, {"cause": mine.cause})
+    if mine is not None:
+        home.decisions.record("alarm", case, mine.since, {"cause": mine.cause})
+    return mine
+
+
+def _send(home: Home, case: str, alarm: Alarm, subject: str, words: str, now: int) -> str:
+    """Put the mail into the outbox, once an alarm; in words why not, where alarms are snoozed."""
     if until := snoozed(home, case, now):
         return f"No mail: snoozed until {iso(until)}."
-    words = text(case, diagnosis, seen, done, record(home, case, mine), currency)
-    key, subject = f"alarm:{case}:{mine.cause}:{iso(mine.since)}", f"[shelflife] {case}: {SUBJECTS[diagnosis.kind]}"
-    home.outbox.post(key=key, subject=subject, text=words, at=now)
+    home.outbox.post(
+        key=f"alarm:{case}:{alarm.cause}:{iso(alarm.since)}", subject=f"[shelflife] {case}: {subject}", text=words, at=now
+    )
     return ""
 
 

@@ -104,7 +104,7 @@ def look(workspace: Workspace, home: Home, case: str, as_of: int, now: int) -> L
         seen = looking.see(workspace, home, case, as_of)
     except (NotDecidable, ShelflifeError) as error:
         return Look(case, as_of, Diagnosis("cannot decide", (str(error),)), (), ("The champion keeps answering.",), None)
-    seen = replace(seen, findings=[*seen.findings, *skew.check(workspace, home, case, as_of, now)])
+    seen = replace(seen, findings=[*seen.findings, *skew.check(workspace, home, case, as_of)])
     diagnosis = triage([*seen.before, seen.findings], block.monitor)
     done, proposal = act(workspace, home, case, diagnosis, seen, now)
     body = {
@@ -142,6 +142,8 @@ def act(
         done += _way_back(case, seen.former)
     currency = workspace.params.shop.currency
     if said := alarms.raise_alarms(home, case, block.monitor, diagnosis, seen, done, now, currency):
+        done.append(said)
+    if said := alarms.raise_served(home, case, block.monitor, seen.findings, seen.as_of, now):
         done.append(said)
     return tuple(done), proposal
 

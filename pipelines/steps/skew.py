@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipelines.core.clock import iso, micros
+from pipelines.core.clock import micros
 from pipelines.core.feature import FeatureSet
 from pipelines.core.verdict import Finding
 
@@ -22,12 +22,14 @@ MOST = 0.005
 """The share of a feature's rows that may differ from batch before it is an alarm; where all is well, none do."""
 ANSWERS = 5_000
 """Answers of a look that are compared at most: those of a sample of the units, by hash, the same units every time."""
+TOLD = 10
+"""So many features are named at most."""
 
 Row = Mapping[str, Any]
 
 
-def check(workspace: Workspace, home: Home, case: str, as_of: int, now: int) -> list[Finding]:
-    """The look's finding: the worst feature of the window's answers. A failing one is mailed, once a release.
+def check(workspace: Workspace, home: Home, case: str, as_of: int) -> list[Finding]:
+    """The look's finding: the worst feature of the window's answers. It names the worst features.
 
     Without an answer that can be compared there is none, and where the comparison cannot be made it is unsure: never a pass.
     """
@@ -48,10 +50,8 @@ def check(workspace: Workspace, home: Home, case: str, as_of: int, now: int) -> 
         "fail" if worst.share > MOST else "pass",
         worst.share,
         wanted,
-        advice=worst.sentence() + unfound,
+        advice="; ".join(skew.sentence() for skew in [worst, *(s for s in found[1:TOLD] if s.share > MOST)]) + unfound,
     )
-    if finding.status == "fail":
-        _mail(home, case, champion[2].manifest.digest, [skew for skew in found if skew.share > MOST], as_of, now)
     return [finding]
 
 
@@ -108,19 +108,3 @@ def _asked(usecase: UseCase, table: pa.Table, answers: Sequence[Row]) -> tuple[p
 
 def _since(workspace: Workspace, case: str, as_of: int) -> int:
     return as_of - micros(workspace.params.block(case).monitor.window)
-
-
-def _mail(home: Home, case: str, bundle: str, found: Sequence[Skew], as_of: int, now: int) -> None:
-    lines = [
-        f"{case}: features that were served differ from what batch makes of the same events, seen as of {iso(as_of)}.", "",
-        *(f"- {skew.sentence()}" for skew in found[:10]), "",
-        "The model was judged on batch's features, so its answers are worth less than its verdict says.", "",
-        "What you can do:", "- Stop shelflife stream, delete the file of these features in online/, and start it: it is made anew from the log.",
-        f"- shelflife rollback {case}, if another release answers from other features.",
-    ]  # fmt: skip
-    home.outbox.post(
-        key=f"skew:{case}:{bundle[:16]}",
-        subject=f"[shelflife] {case}: served features differ",
-        text="\n".join(lines) + "\n",
-        at=now,
-    )

@@ -19,10 +19,15 @@ def test_the_gate_is_wrong_no_more_often_than_promised():
     assert found["rates"][0]["runs"] == 1000
     assert shares[0.0, 2000] <= 0.067
     assert shares[-0.01, 2000] <= 0.005
-    if "sequence" in found:
-        assert found["sequence"]["ours"]["gain"] <= 0.002
-        assert found["sequence"]["ours"]["promotions"] <= 0.3
-        assert found["seconds"] < 5
+
+
+@pytest.mark.skipif("sequence" not in FIGURES["sections"], reason="not measured yet; make bench-decisions does")
+def test_thirty_equal_challengers_gain_nothing_and_a_judgement_is_fast():
+    found = FIGURES["sections"]["sequence"]
+    assert found["runs"] == 100
+    assert found["ours"]["gain"] <= 0.002
+    assert found["ours"]["promotions"] <= 0.3
+    assert found["seconds"] < 5
 
 
 @pytest.mark.parametrize("row", promotions.section(FIGURES["sections"]["promotions"]).splitlines())

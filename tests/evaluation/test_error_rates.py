@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.decisions import worlds
-from benchmarks.decisions.promotions import promoted, sequence
+from benchmarks.decisions.promotions import promoted
+from benchmarks.decisions.sequence import sequence
 from pipelines.evaluation.gate import judge
 
 

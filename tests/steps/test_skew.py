@@ -1,5 +1,7 @@
 """The skew ledger over a real home: answers of the API beside batch; a stream that is broken on purpose calls somebody."""
 
+from dataclasses import replace
+
 from test_serve import NOW, WORKSPACE, ask, client_of, home, payment, promote  # noqa: F401  home is a fixture
 
 from pipelines.core.clock import DAY
@@ -7,7 +9,7 @@ from pipelines.core.event import Event
 from pipelines.features.keyvalue import HEAD
 from pipelines.features.state import value_key
 from pipelines.shop.contracts import CONTRACTS
-from pipelines.steps import skew, stream
+from pipelines.steps import alarms, skew, stream
 
 
 def answered(home, tmp_path, count=30, known=True):  # noqa: F811
@@ -29,7 +31,7 @@ def the_day_after(home):  # noqa: F811
 
 
 def check(home, as_of):  # noqa: F811
-    return skew.check(WORKSPACE, home, "fraud", as_of, NOW + DAY)
+    return skew.check(WORKSPACE, home, "fraud", as_of)
 
 
 def mails(home):  # noqa: F811
@@ -52,8 +54,26 @@ def test_a_stream_that_lost_a_key_is_an_alarm_once(home, tmp_path):  # noqa: F81
     as_of = answered(home, tmp_path)
     (finding,) = check(home, as_of)
     assert (finding.status, round(finding.observed, 3)) == ("fail", 0.333)
-    check(home, as_of)
+    assert mails(home) == []
+    watch = WORKSPACE.params.block("fraud").monitor
+
+    def told(day, found):
+        alarms.raise_served(home, "fraud", watch, [found], as_of + day * DAY, NOW + day * DAY)
+        home.decisions.record("look", "fraud", as_of + day * DAY, {"findings": [vars(found)]})
+
+    told(0, finding)
+    told(1, finding)
     assert mails(home) == ["[shelflife] fraud: served features differ"]
+    (letter,) = [mail for mail in home.outbox.waiting() if "differ" in mail.subject]
+    assert finding.sentence() in letter.text
+    well = replace(finding, status="pass", observed=0.0)
+    told(2, well)
+    told(3, replace(finding, status="unsure", observed=None))
+    told(4, well)
+    assert len(mails(home)) == 1, "what could not be compared is not calm"
+    told(5, well)
+    told(6, well)
+    assert mails(home)[1:] == ["[shelflife] fraud: well again"]
 
 
 def test_answers_whose_own_event_is_not_known_are_counted_and_never_a_pass(home, tmp_path):  # noqa: F811

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / ".shelflife" / "watch"
+FOLDER = ROOT / ".shelflife" / "measured"
 Tell = Callable[[str], None]
 Job = tuple[Callable[..., Any], tuple[Any, ...]]
 """A function of a module and its arguments."""
