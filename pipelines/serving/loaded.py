@@ -94,7 +94,8 @@ class Loaded:
         names = [f"{request}.{i}" for i in range(len(asks))]
         found, rows = answers.shape(self.answers, asks, names, columns, scores)
         reasons = (*away, *missing, *("score",) * patched)
-        known = [predictions.inputs(columns, mine, ask.ts) for ask, mine in zip(asks, rows, strict=True)]
+        listed = {name: values.tolist() for name, values in columns.items()}
+        known = [predictions.inputs(listed, mine, ask.ts) for ask, mine in zip(asks, rows, strict=True)]
         found, chances = self._explored(asks, found, now)
         told = predictions.events(champion, asks, found, known, chances, request=request, seen=seen, away=reasons, now=now)
         return Answered(champion, found, told, reasons, sample)

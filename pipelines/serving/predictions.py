@@ -189,7 +189,7 @@ def events(
     ]
 
 
-def inputs(columns: Mapping[str, np.ndarray], rows: Sequence[int], ts: int) -> str:
+def inputs(columns: Mapping[str, Sequence[Any] | np.ndarray], rows: Sequence[int], ts: int) -> str:
     """The features of these rows as JSON, with the moment of the ask: what a replay of the answer needs. NaN is null."""
     picked = [{name: _plain(values[row]) for name, values in columns.items()} for row in rows]
     return _json({"ts": ts, "rows": picked})

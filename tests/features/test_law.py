@@ -110,8 +110,8 @@ hours_of_two_days = st.integers(0, 48).map(lambda n: n * HOUR)
 
 @law(25)
 @given(
-    backs=st.lists(st.tuples(hours_of_two_days, st.integers(0, 3), hours_of_two_days, corrected), max_size=12),
-    buys=st.lists(st.tuples(hours_of_two_days, st.sampled_from(["a", "b"])), min_size=1, max_size=8),
+    backs=st.lists(st.tuples(hours_of_two_days, st.integers(0, 1), hours_of_two_days, corrected), min_size=5, max_size=12),
+    buys=st.lists(st.tuples(hours_of_two_days, st.sampled_from(["a", "b"])), min_size=4, max_size=8),
 )
 def test_what_was_corrected_again_and_again_is_what_was_known_of_it(backs, buys):
     sent = [(arrived, Event("back", f"r{n}", ts, body)) for arrived, n, ts, body in backs]
