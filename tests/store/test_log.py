@@ -63,6 +63,21 @@ def test_events_come_back_in_the_order_of_their_offsets(log):
     assert log.read(kinds=["purchase"]) == []
 
 
+def test_who_follows_the_log_pays_for_what_is_new_and_not_for_what_there_is(log):
+    """Steps of SQLite's machine, a thousand at a time: a follower looks a hundred times a second."""
+
+    def steps(look):
+        counted = []
+        log._connections.get().set_progress_handler(lambda: counted.append(1), 1000)
+        found = look()
+        log._connections.get().set_progress_handler(None, 0)
+        return found, len(counted)
+
+    log.append([view(n) for n in range(20_000)], arrived=NOW)
+    found, many = steps(lambda: log.stored(after=19_990, kinds=["view_item", "purchase"]))
+    assert (len(found), many) == (10, 0)
+
+
 def test_the_same_event_again_counts_once_and_keeps_its_offset(log):
     log.append([view(1)], arrived=NOW)
     assert log.append([view(2), view(1), view(1)], arrived=NOW + 5) == [2, 1, 1]
