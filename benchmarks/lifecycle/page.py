@@ -34,9 +34,10 @@ REASONS = {
     ),
     "demand": (
         "Why not less than all others: a demand model hardly ages here, for its features carry the level (what sold in the last weeks); "
-        "only the answer to prices changes, and changes back. The shops are small: twelve items make a category, and two weeks of their "
-        "labels do not prove that none is harmed (`gate.slice_harm`), however good a challenger looks as a whole. So the gate keeps what "
-        "answers: far cheaper than following every week's noise, and no cheaper than the first model."
+        "only the answer to prices changes, and changes back. All items live through the same weeks: a promotion or a change moves many "
+        "of them together, and two weeks of labels are two such draws, however many items there are. The gate resamples items, not "
+        "weeks, so it is surer of the weeks to come than it can be: a model that was better on two of them may be dearer on the next, "
+        "and the first model, which nobody touches, is a hard one to beat. What the gate does prevent is following every week's noise."
     ),
 }
 """Why a policy is not provably beaten, by use case: said only where one is not."""
