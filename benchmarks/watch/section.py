@@ -83,10 +83,10 @@ def _alarms(quiet: Mapping[str, Any]) -> list[str]:
     return [
         told,
         "",
-        "| rule | alarms | retrainings | wanted |",
+        "| rule | alarms | retrainings | wanted of 1,000 mornings |",
         "|---|---:|---:|---|",
         f"| the watch | {quiet['alarms']} | {quiet['retrainings']} | at most 10 alarms and 1 retraining |",
-        f"| Evidently's default rule, the same mornings against the 56 days before | {quiet['theirs']} | {quiet['theirs']} | |",
+        f"| Evidently's default rule, the same mornings against the 56 days before | {quiet['theirs']} | one an alarm | |",
         "",
         f"The mornings by what the watch said: {said}.",
     ]
