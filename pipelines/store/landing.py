@@ -120,8 +120,8 @@ class Landing:
             first, last = part.first, part.last
             if first is None or last is None or not any(first <= offset <= last for offset in offsets):
                 continue
-            left = log.stored(after=first - 1, limit=last - first + 1, kinds=[part.kind])
-            new = self._write(part.kind, contract, part.day, [row for row in left if row[0] <= last], beside=True)
+            left = log.stored(after=first - 1, upto=last, limit=last - first + 1, kinds=[part.kind])
+            new = self._write(part.kind, contract, part.day, left, beside=True)
             if new.sha256 != part.sha256:
                 yield new
 

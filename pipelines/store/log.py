@@ -117,10 +117,14 @@ class SqliteLog:
         before: int | None = None,
         kinds: Sequence[str] | None = None,
         holding: bytes = b"",
+        upto: int | None = None,
     ) -> list[Stored]:
         """Rows as they are stored, verified; `before` is the first `arrived` (microseconds UTC) that is left out, `holding` is
-        what their bodies hold."""
+        what their bodies hold, `upto` the last offset that is looked at."""
         where, values = ['"offset" > ?', "body <> x''"], [after]
+        if upto is not None:
+            where.append('"offset" <= ?')
+            values.append(upto)
         if holding:
             where.append("instr(body, ?)")
             values.append(holding)  # type: ignore[arg-type]
