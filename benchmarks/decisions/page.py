@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = Path(__file__).with_name("figures.json")
 PAGE = ROOT / "docs" / "decisions.md"
-SECTIONS = ("promotions", "sequence", "watch")
+SECTIONS = ("promotions", "sequence", "watch", "corruption")
 """Modules beside this one, each with TITLE, `run(tell, share)` that measures and `section(figures)` that tells."""
 
 INTRODUCTION = """# How often the decisions are wrong

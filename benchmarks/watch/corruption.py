@@ -115,7 +115,6 @@ def outcomes(names: Sequence[str], seeds: Sequence[int]) -> dict[str, Outcome]:
             said, held, stopped = looked(world, corrupted(world, payments, name))
             found[name].said["broken data" if said else "nothing"] += 1
             found[name].trained += not (held or stopped) and name != SOUND
-            found[name].why.update(
-                {s.split(": ")[2].split(" ")[0] if s.count(": ") > 2 else s.split(": ")[1] for s in said[:1]}
-            )
+            # A sentence begins with FAILED: quality: payment volume: ..; the check is the part after the feed's name.
+            found[name].why.update({sentence.split(": ")[2].removeprefix(f"{KIND} ") for sentence in said[:1]})
     return found

@@ -41,3 +41,11 @@ def test_the_watch_is_wrong_no_more_often_than_promised_and_finds_what_changed()
 @pytest.mark.parametrize("row", promotions.section(FIGURES["sections"]["promotions"]).splitlines())
 def test_no_row_of_the_page_is_empty(row):
     assert "nan" not in row
+
+
+def test_nothing_was_trained_on_a_day_that_broke_as_a_whole_and_sound_shops_are_not_called_broken():
+    for name, row in FIGURES["sections"]["corruption"]["rows"].items():
+        assert row["trained"] == 0 or "a fiftieth" in name, name
+    assert FIGURES["sections"]["corruption"]["rows"]["nothing"]["said"] == {
+        "nothing": FIGURES["sections"]["corruption"]["shops"]
+    }
