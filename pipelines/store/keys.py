@@ -131,13 +131,19 @@ def verify(
             f"the release is signed with the unknown key {ascii(key_id)[:40]}; only keys under keys/trusted are believed"
         )
     try:
-        Ed25519PublicKey.from_public_bytes(trusted[key_id]).verify(
-            bytes.fromhex(signature.get("signature", "")), PURPOSE + data
-        )
+        Ed25519PublicKey.from_public_bytes(trusted[key_id]).verify(_exact(signature.get("signature", "")), PURPOSE + data)
     except (InvalidSignature, ValueError, TypeError):
         raise ShelflifeError(
             f"the release's signature by {key_id} is wrong: it was changed after it was signed; judge and sign it again"
         ) from None
+
+
+def _exact(text: str) -> bytes:
+    """The bytes of hexadecimal text as we write it: a changed letter is a changed signature, even where it reads alike."""
+    data = bytes.fromhex(text)
+    if data.hex() != text:
+        raise ValueError("not as it was written")
+    return data
 
 
 def _id(public: bytes) -> str:

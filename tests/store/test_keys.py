@@ -39,6 +39,13 @@ def test_a_signature_that_was_tampered_with_is_refused(keys, change):
         keys.verify(b"word", keys.sign(b"word") | change)
 
 
+@pytest.mark.parametrize("changed", [str.upper, lambda text: f" {text}", lambda text: f"{text[:8]} {text[8:]}"])
+def test_a_signature_that_reads_alike_is_refused_for_not_being_as_it_was_written(keys, changed):
+    signed = keys.sign(b"word")
+    with pytest.raises(ShelflifeError, match="changed after it was signed"):
+        keys.verify(b"word", signed | {"signature": changed(signed["signature"])})
+
+
 def test_the_key_of_another_home_is_unknown(keys, tmp_path):
     other = Keys(tmp_path / "other")
     other.make()
