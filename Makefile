@@ -35,7 +35,7 @@ test: setup ## the tests, in under 15 minutes on two cores
 	$(RUN)python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup ## the slow suites: a real scheduler, kills, PostgreSQL, the demo
-	$(RUN)python -m pytest -m slow -n 2 --dist loadfile
+	$(RUN)python -m pytest -m slow -n 2 --dist loadfile --durations=15 $(AGAIN)
 
 test-fire: setup ## the drills on releases at full size, into docs/reliability.md
 	$(RUN)python -m benchmarks.fire
