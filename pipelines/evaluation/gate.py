@@ -54,20 +54,23 @@ def judge(case: UseCase, gate: Gate, evidence: Evidence, *, seed: int) -> Judgem
     """
     alpha = spend(gate.confidence, min(evidence.looks, gate.looks - 1))
     holdout = Holdout.of(case, evidence)
-    draws = _resample(case, gate, holdout, alpha, seed)
+    looked_at = judged_parts(case, gate, holdout.rows, holdout.slices)
+    draws = _resample(case, gate, holdout, looked_at, alpha, seed)
     value = _primary(case, holdout, draws)
     findings = [
         _looks(gate, evidence.looks), *_counts(case, gate, holdout), _differ(case, holdout),
         _floor(gate, value, alpha), _baseline((value["challenger"] - value["baseline"]).interval(alpha)),
     ]  # fmt: skip
     findings += _against_champion(case, gate, evidence, holdout, draws, alpha) if "champion" in value else []
-    findings += _side_effects(case, gate, evidence, holdout, draws, alpha)
+    findings += _side_effects(case, gate, evidence, holdout, looked_at, draws, alpha)
     return Judgement(
         findings, required(case, gate, champion=evidence.champion is not None), _figures(case, holdout, draws, alpha)
     )
 
 
-def _resample(case: UseCase, gate: Gate, holdout: Holdout, alpha: float, seed: int) -> dict[str, Draws]:
+def _resample(
+    case: UseCase, gate: Gate, holdout: Holdout, looked_at: Sequence[Part], alpha: float, seed: int
+) -> dict[str, Draws]:
     """All statistics of the judgement over the same draws of units."""
     wanted: dict[str, Statistic] = {}
     for who, scores in holdout.scores.items():
@@ -78,7 +81,7 @@ def _resample(case: UseCase, gate: Gate, holdout: Holdout, alpha: float, seed: i
         error = quantile_error if isinstance(case.answers, Quantiles) else expected_error
         wanted |= {f"{who} calibration": error(holdout.rows, scores) for who, scores in holdout.compared.items()}
     for who, scores in holdout.compared.items():
-        for part in judged_parts(case, gate, holdout.rows, holdout.slices):
+        for part in looked_at:
             made = statistics(case.metrics[:1], holdout.rows.part(part.mask), scores[part.mask])
             wanted[f"{who} {part.name}"] = made[case.metrics[0]]
     return resample(wanted, holdout.rows.units, resamples=enough(gate.resamples, alpha), seed=seed)
@@ -195,7 +198,13 @@ def _churn(case: UseCase, gate: Gate, holdout: Holdout, *, proven: bool, final: 
 
 
 def _side_effects(
-    case: UseCase, gate: Gate, evidence: Evidence, holdout: Holdout, draws: Mapping[str, Draws], alpha: float
+    case: UseCase,
+    gate: Gate,
+    evidence: Evidence,
+    holdout: Holdout,
+    looked_at: Sequence[Part],
+    draws: Mapping[str, Draws],
+    alpha: float,
 ) -> list[Finding]:
     """Calibration, money, slices, budgets and the export's parity."""
     found = []
@@ -207,7 +216,6 @@ def _side_effects(
         found.append(_finding("calibration", error, f"error of at most {limit:g}", **rules))
     if has_cost(case.answers):
         found.append(_cost(holdout, draws, alpha))
-    looked_at = judged_parts(case, gate, holdout.rows, holdout.slices)
     unsure = {(part.column, part.value) for part in looked_at if not part.sure}
     gains = _gains(case, holdout, looked_at, draws)
     found += judge_slices(case.slices, gains, harm=gate.slice_harm, alpha=1 - gate.confidence, few=unsure)
