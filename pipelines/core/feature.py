@@ -6,6 +6,7 @@ engines that must agree to the last cell (features/batch.py, features/stream.py 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -227,6 +228,11 @@ class FeatureSet:
             tuple(Derived(row["name"], Expression.from_list(row["expression"]), row["doc"]) for row in data["derived"]),
             tuple(data["kinds"].items()),
         )
+
+    @staticmethod
+    def from_json(data: bytes) -> FeatureSet:
+        """The definitions that a bundle holds as features.json. Raises ValueError or KeyError for anything else."""
+        return FeatureSet.from_dict(json.loads(data))
 
 
 def features(

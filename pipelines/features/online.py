@@ -28,7 +28,7 @@ from pipelines.features.fold import fold
 from pipelines.features.kept import Head, Kept
 from pipelines.features.keyvalue import HEAD, KeyValue, Moved
 from pipelines.features.microbatch import MicroBatch
-from pipelines.features.plan import align, plan
+from pipelines.features.plan import align, store_name
 from pipelines.features.rows import Rows
 from pipelines.features.state import Row, chunk_end, unpack_row
 
@@ -45,7 +45,7 @@ class OnlineStore(Kept):
     def at(folder: Path, features: FeatureSet, url: str | None = None) -> OnlineStore:
         """The store of these definitions: a file in the folder, or values in the Redis of the url. Changed definitions begin a
         new one at offset 0, to be caught up from the log, while the old one goes on answering for the release that uses it."""
-        name = plan(features).digest[:16]
+        name = store_name(features)
         if url:
             from pipelines.features.redis_values import RedisValues
 

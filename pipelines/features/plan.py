@@ -192,6 +192,11 @@ def plan(features: FeatureSet) -> Plan:
     return Plan(features, tuple(groups.values()), tuple(questions))
 
 
+def store_name(features: FeatureSet) -> str:
+    """What the online store of these definitions is called: other definitions have another."""
+    return plan(features).digest[:16]
+
+
 def refusal(feature: Counted) -> str | None:
     """Why the online store cannot keep this feature, in words; None, for it keeps all that the language says."""
     looks_ahead = [part.op for part in feature.how.parts if part.op == "oldest"]

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from pipelines.core.feature import FeatureSet
-from pipelines.features.plan import plan
+from pipelines.features.plan import store_name
 
 
 def discard_unused(folder: Path, needed: Iterable[FeatureSet]) -> list[str]:
@@ -16,11 +16,6 @@ def discard_unused(folder: Path, needed: Iterable[FeatureSet]) -> list[str]:
     stream that makes it anew, has open stays."""
     names = {store_name(features) for features in needed}
     return [path.stem for path in sorted(folder.glob("*.db")) if path.stem not in names and _discard(path)]
-
-
-def store_name(features: FeatureSet) -> str:
-    """What the store of these definitions is called, see OnlineStore.at."""
-    return plan(features).digest[:16]
 
 
 def _discard(path: Path) -> bool:

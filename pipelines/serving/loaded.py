@@ -162,7 +162,7 @@ def load(case: str, digest: str, parts: Parts) -> Loaded:
     scorer = parts.scorer(files)
     scores = golden.check(scorer, files)
     fallback = parts.make_fallback(files) if parts.make_fallback else None
-    sources = FeatureSet.from_dict(json.loads(files["features.json"])).sources
+    sources = FeatureSet.from_json(files["features.json"]).sources
     return Loaded(
         case, contract, kind, Asks(case, contract), answers.response_type(case, kind), scorer,
         parts.make_reader(files), fallback, np.median(scores, axis=0), functools.partial(parts.is_behind, sources),

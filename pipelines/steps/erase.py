@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -87,7 +86,7 @@ def _definitions(home: Home, cases: list[UseCase]) -> list[FeatureSet]:
     found = {case.features.digest: case.features for case in cases}
     for path in (home.path / "releases").iterdir():
         with suppress(ShelflifeError, KeyError, ValueError):
-            kept = FeatureSet.from_dict(json.loads(home.releases.read(path.name).files["features.json"]))
+            kept = FeatureSet.from_json(home.releases.read(path.name).files["features.json"])
             found[kept.digest] = kept
     return list(found.values())
 

@@ -142,7 +142,7 @@ def _champion(workspace: Workspace, usecase: UseCase, moment: Moment, rows: Rows
     """The champion on rows of its own making: the same asks, its own features, and for a ranking its own index' candidates."""
     found = released.released(home, str(moment.champion))
     files = found[1]
-    features = FeatureSet.from_dict(json.loads(files["features.json"]))
+    features = FeatureSet.from_json(files["features.json"])
     index = workspace.rows(usecase.name) / "index.npz"
     same_index = "index.npz" not in files or files["index.npz"] == index.read_bytes()
     if features.digest == usecase.features.digest and same_index:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -104,7 +103,7 @@ def _formers(home: Home, usecase: UseCase, rows: Rows) -> dict[str, np.ndarray]:
     found = {}
     for back, name in enumerate(home.releases.formers(usecase.name)[:MOST], 1):
         files = home.releases.read(name).files
-        features = FeatureSet.from_dict(json.loads(files["features.json"]))
+        features = FeatureSet.from_json(files["features.json"])
         if features.digest == usecase.features.digest and "index.npz" not in files:
             found[f"{back} release{'s' * (back > 1)} back"] = bundle.open_scorer(files).score(columns)
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ def discard_stores(home: Home) -> list[str]:
     needed = [case.features for case in usecases.load().values()]
     kept = [path.name for path in (home.path / "releases").iterdir() if path.is_dir() and len(path.name) == DIGEST]
     try:
-        needed += [FeatureSet.from_dict(json.loads(home.releases.read(name).files["features.json"])) for name in kept]
+        needed += [FeatureSet.from_json(home.releases.read(name).files["features.json"]) for name in kept]
     except (ShelflifeError, KeyError, ValueError):
         return []
     return discard_unused(home.path / "online", needed)

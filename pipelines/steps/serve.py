@@ -281,7 +281,7 @@ def _reader(folder: Path | None, files: Files) -> FeatureReader:
     from pipelines.features.candidates import Index
     from pipelines.features.stream import OnlineStore, StreamReader
 
-    definitions = FeatureSet.from_dict(json.loads(files["features.json"]))
+    definitions = FeatureSet.from_json(files["features.json"])
     store = open_store(folder, definitions) if folder else OnlineStore(Path(":memory:"), definitions)
     index = Index.from_npz(files["index.npz"]) if "index.npz" in files else None
     contract, answers = (

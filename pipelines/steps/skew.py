@@ -60,7 +60,7 @@ def ledger(usecase: UseCase, home: Home, files: Mapping[str, bytes], as_of: int,
     compared, because the asking event is not in the log (its keys are not known)."""
     from pipelines.features import skew
 
-    features = FeatureSet.from_dict(json.loads(files["features.json"]))
+    features = FeatureSet.from_json(files["features.json"])
     answers = _answers(home, usecase, features, as_of, since)
     if not answers:
         return [], 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -90,9 +89,9 @@ def open_store(folder: Path, features: FeatureSet) -> OnlineStore:
 
 def is_kept(folder: Path, features: FeatureSet) -> bool:
     """Whether there is an online store of these definitions (in a Redis there may be)."""
-    from pipelines.features.plan import plan
+    from pipelines.features.plan import store_name
 
-    return bool(os.environ.get(VARIABLE)) or (folder / f"{plan(features).digest[:16]}.db").is_file()
+    return bool(os.environ.get(VARIABLE)) or (folder / f"{store_name(features)}.db").is_file()
 
 
 def champion_features(home: Home, case: str) -> FeatureSet | None:
@@ -100,7 +99,7 @@ def champion_features(home: Home, case: str) -> FeatureSet | None:
     from pipelines.core.feature import FeatureSet
 
     champion = home.releases.champion(case)
-    return FeatureSet.from_dict(json.loads(home.releases.read(champion.bundle).files["features.json"])) if champion else None
+    return FeatureSet.from_json(home.releases.read(champion.bundle).files["features.json"]) if champion else None
 
 
 def catch_up(home: Home, stores: Stores) -> int:
