@@ -162,10 +162,11 @@ def payments(folder, many):
 
 
 def ingest(home, folder, most=None):
-    """Read them in a process that may write files of so many bytes at most."""
+    """Read them in a process that may write files of so many bytes at most; it keeps no byte code, which Python would cut short too,
+    for all who come after."""
     words = [sys.executable, "-m", "pipelines", "ingest", "--source", "payment", "--folder", str(folder)]
     limit = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))) if most else None
-    env = {**os.environ, "SHELFLIFE_HOME": str(home)}
+    env = {**os.environ, "SHELFLIFE_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(words, cwd=HERE, env=env, capture_output=True, text=True, check=False, preexec_fn=limit)
 
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import resource
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +73,13 @@ def ship(home, folder: Path, seed: object, case: str = "fraud", at: int = NOW, a
 
 def view(number: int, ts: int = NOW, **body) -> Event:
     return Event("view_item", f"v{number}", ts, {"item": f"i{number}", "customer": "c1", "session": "s1", **body})
+
+
+def fill_up(most: int) -> None:
+    """From now on this process may write files of so many bytes at most, as on a full disk; and no byte code, which Python would cut
+    short for all who come after."""
+    sys.dont_write_bytecode = True
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
 def killed_at(failpoint: str, act, mode: str = "kill") -> int:

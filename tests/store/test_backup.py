@@ -1,10 +1,9 @@
 import io
-import resource
 import tarfile
 import threading
 
 import pytest
-from goods import DAY, NOW, killed_at, ship, view
+from goods import DAY, NOW, fill_up, killed_at, ship, view
 
 from pipelines.core.errors import ShelflifeError
 from pipelines.shop.contracts import CONTRACTS
@@ -127,7 +126,7 @@ def test_what_is_no_archive_is_one_clear_sentence(tmp_path, data):
 
 def test_a_full_disk_while_backing_up_leaves_no_archive_and_a_later_one_succeeds(full, tmp_path):
     def act():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+        fill_up(150_000)
         backup(full, tmp_path / "a.tar")
 
     assert killed_at("", act) == 7

@@ -1,10 +1,9 @@
-import resource
 import sqlite3
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from goods import DAY, KILLED, NOW, killed_at, view
+from goods import DAY, KILLED, NOW, fill_up, killed_at, view
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -202,7 +201,7 @@ def test_a_full_disk_loses_nothing_and_the_same_call_succeeds_later(log):
     log.append([view(n) for n in range(50)], arrived=NOW)
 
     def act():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, 64 * 1024))
+        fill_up(64 * 1024)
         log.append([view(n, note="x" * 200) for n in range(100, 3000)], arrived=NOW)
 
     assert killed_at("", act) == 7

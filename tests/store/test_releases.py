@@ -1,12 +1,11 @@
 import os
-import resource
 import shutil
 import sqlite3
 import sys
 
 import pytest
 import sqlalchemy as sa
-from goods import DAY, KILLED, NOW, bundle, killed_at, promote, release, ship, sign, verdict
+from goods import DAY, KILLED, NOW, bundle, fill_up, killed_at, promote, release, ship, sign, verdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -359,7 +358,7 @@ def test_on_a_full_disk_the_old_champion_stays_and_the_promotion_succeeds_later(
     folder = bundle(tmp_path / "new", 2)
 
     def act():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        fill_up(limit)
         promote(home, release(home, home.releases.add(folder)))
 
     ended = killed_at("", act)
