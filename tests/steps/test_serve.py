@@ -20,6 +20,7 @@ from pipelines.core.digest import canonical, digest
 from pipelines.core.event import Event
 from pipelines.core.release import Bundle, Release
 from pipelines.core.verdict import Finding, Verdict
+from pipelines.features.plan import store_name
 from pipelines.steps import serve, stream
 from pipelines.steps.workspace import Workspace
 from pipelines.store.home import Home
@@ -251,17 +252,11 @@ def test_answers_go_on_while_the_online_features_cannot_be_read(home, tmp_path):
     promote(home, tmp_path, 1e-5)
     for path in (home.path / "online").glob("*.db*"):
         path.unlink()
-    (home.path / "online").joinpath(f"{plan_name()}.db").write_bytes(b"no database" * 100)
+    (home.path / "online").joinpath(f"{store_name(WORKSPACE.case('fraud').features)}.db").write_bytes(b"no database" * 100)
     with client_of(home) as client:
         body = ask(client).json()
     assert body["reasons"] == ["features"]
     assert predictions(home)[0].body.get("seen_offset") is None
-
-
-def plan_name():
-    from pipelines.features.online import plan
-
-    return plan(WORKSPACE.case("fraud").features).digest[:16]
 
 
 def test_events_reach_the_log_and_bad_rows_the_quarantine(home):
