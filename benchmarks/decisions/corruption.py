@@ -42,7 +42,7 @@ def section(found: Mapping[str, Any]) -> str:
     told = (
         f"One day of payments is broken in each of {found['shops']} simulated shops, as the first column says; the watch looks on the two "
         "mornings after, and holds what it finds from training. In the last column: shops where nothing kept the day from training. A "
-        "unit bug in a fiftieth of a day's rows is about fourteen rows, which is near the fewest that show a change of unit."
+        "unit bug in a fiftieth of a day's rows is about fourteen rows, of which some are refused for their size."
     )
     lines = [
         told,

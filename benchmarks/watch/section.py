@@ -18,6 +18,7 @@ EVALUATION = (
     "usual",
     "drift",
     "quality",
+    "units",
     "performance",
     "paired",
     "statistic",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from pipelines.core.clock import iso, micros, spell
 from pipelines.core.params import Monitor
 from pipelines.core.verdict import Finding
-from pipelines.evaluation.effects import wasserstein
 from pipelines.evaluation.statistic import Array, nulls
+from pipelines.evaluation.units import unit_change
 from pipelines.evaluation.usual import FEWEST_PAST, SIGMAS, scatter, threshold
 from pipelines.evaluation.windows import Columns, Windows, few_rows
 
@@ -25,17 +25,8 @@ LOSS = np.log(1.8)
 """A window that lacks so much of the past's rows is a fault: shops seldom lose nearly half of their business in a day."""
 CHANCE = 6.0
 """Counts differ by chance: a volume is off only where the roots of the counts lie this far apart (about 4 standard deviations)."""
-FACTORS = (10.0, 100.0, 1000.0)
-ALIKE = 0.2
-"""How near (in standard deviations of the logarithm) values must come to the past's once a change of unit is undone."""
 SHARE = 0.02
-"""Known categories that are spelt otherwise, and a unit that is off by ten, are reported from so many rows on."""
-FAR = 1.9
-"""A shop's own amounts reach ten times the usual; a hundred times (in powers of ten) is a unit however few rows there are."""
-BEYOND = 0.3
-"""Twice the largest value that the past has seen, in powers of ten."""
-FEW = 0.1
-"""A change of unit in so few rows hardly moves the whole: the rest must look like the past, which is all that can be asked."""
+"""Known categories that are spelt otherwise are reported from so many rows on."""
 
 
 def quality(
@@ -48,17 +39,20 @@ def quality(
     now: int,
     freshness_us: int | None = None,
     odd: Mapping[str, Array] | None = None,
+    most: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Finding]:
     """The channel of data quality: one finding a check, naming the worst columns, so that one fault is one alarm.
 
-    `freshness_us` is how old the newest row may be at `now`, defaults to the watch's window. `odd` are masks of odd rows.
+    `freshness_us` is how old the newest row may be at `now`, defaults to the watch's window. `odd` are masks of odd rows;
+    `most` is the largest value of a column that a row may have and not be refused.
     """
-    checks = {
-        "null share": _null_jump,
-        "infinite": _infinite,
-        "constant": _constant,
-        "unit change": unit_change,
-        "spelling": _respelt,
+    kind = {name: kinds.get(name, "number") for name in columns}
+    checks: dict[str, Callable[[str], tuple[float, str]]] = {
+        "null share": lambda c: _null_jump(columns[c], seen),
+        "infinite": lambda c: _infinite(columns[c], seen),
+        "constant": lambda c: _constant(columns[c], kind[c], seen),
+        "unit change": lambda c: unit_change(columns[c], kind[c], seen, most.get(c, np.inf)),
+        "spelling": lambda c: _respelt(columns[c], kind[c], seen),
     }
     wanted = {
         "null share": f"at most {NULLS:g} above the past", "infinite": "no infinite numbers", "constant": "columns that vary still vary",
@@ -70,7 +64,7 @@ def quality(
         if too_few:
             found.append(Finding(f"quality: {name}", "unsure", None, wanted[name], advice=too_few))
             continue
-        faults = {c: check(column, kinds.get(c, "number"), seen) for c, column in columns.items()}
+        faults = {c: check(c) for c in columns}
         found.append(_worst(f"quality: {name}", {c: fault for c, fault in faults.items() if fault[0] > 0}, wanted[name]))
     if odd and not too_few:
         faults = {name: _odd_jump(mask, seen) for name, mask in odd.items()}
@@ -93,7 +87,7 @@ def _worst(name: str, faults: Mapping[str, tuple[float, str]], wanted: str) -> F
 NO_FAULT = (0.0, "")
 
 
-def _null_jump(column: Array, _kind: str, seen: Windows) -> tuple[float, str]:
+def _null_jump(column: Array, seen: Windows) -> tuple[float, str]:
     """How far the null share lies above the past's, when that is more than past windows, five points and chance explain."""
     jump, share, usual = _jump(nulls(column), seen)
     return (jump, f"{share:.0%} nulls, {usual:.0%} before") if jump else NO_FAULT
@@ -115,7 +109,7 @@ def _jump(mask: Array, seen: Windows) -> tuple[float, float, float]:
     return (jump if jump > max(threshold(past, NULLS), float(chance)) else 0.0), share, usual
 
 
-def _infinite(column: Array, _kind: str, seen: Windows) -> tuple[float, str]:
+def _infinite(column: Array, seen: Windows) -> tuple[float, str]:
     if column.dtype.kind != "f":
         return NO_FAULT
     share = float(np.isinf(column[seen.current]).mean())
@@ -133,70 +127,6 @@ def _constant(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
 def _distinct(column: Array) -> int:
     kept = column[~nulls(column)]
     return len(np.unique(kept.astype(str) if kept.dtype == object else kept))
-
-
-def unit_change(column: Array, kind: str, seen: Windows) -> tuple[float, str]:
-    """The share of rows that lie outside all that the past has seen, and inside it again once divided by a power of ten.
-
-    Cents for euros in all rows, or in those of one feed alone.
-    """
-    if kind != "number" or column.dtype.kind != "f":
-        return NO_FAULT
-    past, current = _nonzero(column[seen.reference]), _nonzero(column[seen.current])
-    if len(past) < 100 or len(current) < 30 or np.ptp(past) == 0:
-        return NO_FAULT
-    before, after = np.log10(np.abs(past)), np.log10(np.abs(current))
-    middle, low, high = np.quantile(before, [0.5, 0.005, 0.995])
-    usual = Usual(before, float(middle), (float(low), float(high)))
-    jump = float(np.median(after)) - usual.middle
-    best = max(
-        ((_explained(usual, after, jump, sign * np.log10(f)), sign, f) for f in FACTORS for sign in (1, -1)),
-        key=lambda b: b[0],
-    )
-    share, sign, factor = best
-    words = f"{share:.0%} of the values look {'multiplied' if sign > 0 else 'divided'} by {factor:g}"
-    return (share, words) if share > 0 else NO_FAULT
-
-
-def _nonzero(column: Array) -> Array:
-    return np.asarray(column[np.isfinite(column) & (column != 0)])
-
-
-@dataclass(frozen=True)
-class Usual:
-    """The past's values (logarithms), their median, and the range that all but one in a hundred lie in."""
-
-    values: Array
-    middle: float
-    within: tuple[float, float]
-
-
-def _explained(past: Usual, after: Array, jump: float, shift: float) -> float:
-    """The share of values that a change of unit explains: all, or those of one feed; 0 where it explains them no better."""
-    before, (low, high) = past.values, past.within
-    near = abs(jump - shift) < abs(shift) / 2
-    if near and wasserstein(before, after - shift) < min(ALIKE, 0.5 * wasserstein(before, after)):
-        return 1.0
-    far = abs(shift) >= FAR
-    # Of dear goods a few more may sell than ever before: a unit that is far off goes beyond all that the past has seen.
-    edges = (float(before.min()) - BEYOND, float(before.max()) + BEYOND) if far else (low, high)
-    sides = (_back_inside(values, (low, high), edges, shift) for values in (after, before))
-    (outside, explained), (usual, by_chance) = sides
-    share, expected = float(explained.mean()), float(by_chance.mean())
-    at_most = expected + SIGMAS * float(np.sqrt(expected / len(after))) + 8 / len(after)
-    at_most = at_most if far else max(at_most, SHARE)
-    if share < at_most or share < 0.8 * (outside.mean() - usual.mean()):
-        return 0.0
-    # A mere growth also leaves the old range: the rows that moved must look like the past again once moved back.
-    still_away = wasserstein(before, np.where(explained, after - shift, after))
-    enough = ALIKE if far and share < FEW else min(ALIKE, 0.5 * wasserstein(before, after))
-    return share if still_away < enough else 0.0
-
-
-def _back_inside(values: Array, within: tuple[float, float], edges: tuple[float, float], shift: float) -> tuple[Array, Array]:
-    """Which values lie beyond the edge, and which of them within the past's range once moved back."""
-    outside = (values > edges[1]) if shift > 0 else (values < edges[0])
-    return outside, outside & (values - shift >= within[0]) & (values - shift <= within[1])
 
 
 def _respelt(column: Array, kind: str, seen: Windows) -> tuple[float, str]:

@@ -58,6 +58,11 @@ class Windows:
         return self.held @ each, self.against @ each
 
     @property
+    def earlier(self) -> Array:
+        """The rows of all days before the last windows, whatever their weekday."""
+        return (self.weight > 0) & (self.slot < self.held.shape[1] - self.recent * self.long)
+
+    @property
     def units(self) -> float:
         """How many units the window has; a unit counts once a slot."""
         return float(self.weight[self.current].sum())

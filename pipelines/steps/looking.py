@@ -173,8 +173,9 @@ def _feed_quality(
     kinds = {f.name: FEED_KINDS.get(f.type, "number") for f in contract.fields}
     fields = {name: columns[name] for name in kinds if name not in contract.keys and kinds[name] != "text"}
     when = columns["arrived"].astype(np.int64)
-    seen = windows(when, watch, as_of)
-    found = quality.quality(fields, kinds, when, seen, watch, now=as_of, freshness_us=micros(contract.freshness), odd=odd)
+    seen = windows(when, watch, as_of, columns.get(usecase.unit))
+    fresh, most = micros(contract.freshness), {f.name: f.maximum for f in contract.fields if f.maximum is not None}
+    found = quality.quality(fields, kinds, when, seen, watch, now=as_of, freshness_us=fresh, odd=odd, most=most)
     named = [replace(f, name=f.name.replace("quality: ", f"quality: {kind} ")) for f in found]
     return [f for f in named if kind == usecase.asks.kind or f.status != "unsure"]
 
