@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from benchmarks.decisions import worlds
+from pipelines.core.clock import days
 from pipelines.evaluation.gate import judge
 from pipelines.evaluation.metrics import measure
 from pipelines.evaluation.statistic import labelled
 
 TITLE = "The gate"
+
+SPREAD, ROWS_A_WEEK = 0.04, 1_000
+"""What a week does to a challenger's AUC, as a standard deviation, and payments a week."""
+WEEKS = (2, 4, 8)
 
 Tell = Callable[[str], None]
 
@@ -24,6 +30,17 @@ def promoted(gain: float, rows: int, seed: int) -> tuple[bool, bool]:
     challenger, champion = (holdout.scored(auc, random) for auc in worlds.truths(gain))
     ours = judge(worlds.CASE, worlds.GATE, holdout.evidence(challenger, champion), seed=seed).verdict("")
     return ours.status == "pass", auc(holdout, challenger) > auc(holdout, champion)
+
+
+def promoted_by_weeks(weeks: int, seed: int, rows: int = ROWS_A_WEEK) -> tuple[bool, bool]:
+    """Whether our gate promotes a challenger that is equal to the champion but for what each week does to it, where it knows that
+    weeks are lived through together, and where it takes customers alone for independent."""
+    random = np.random.default_rng([seed, weeks])
+    holdout, truth = worlds.through_weeks(rows * weeks, weeks, SPREAD, random)
+    evidence = holdout.evidence(holdout.scored(truth, random), holdout.scored(worlds.AUC, random))
+    gates = (replace(worlds.GATE, together=together) for together in (days(7), days(0)))
+    knowing, not_knowing = (judge(worlds.CASE, gate, evidence, seed=seed).verdict("").status == "pass" for gate in gates)
+    return knowing, not_knowing
 
 
 def auc(holdout: worlds.Holdout, scores: np.ndarray) -> float:
@@ -43,6 +60,12 @@ def run(tell: Tell, share: float = 1.0) -> dict[str, Any]:
             {"gain": gain, "rows": rows, "runs": many, "ours": int(both[:, 0].sum()), "point": int(both[:, 1].sum())}
         )
         tell(f"AUC {gain:+g} on {rows:,} rows: {found['rates'][-1]}")
+    found["weeks"] = []
+    for weeks in WEEKS:
+        many = max(1, int(500 * share))
+        both = np.array([promoted_by_weeks(weeks, seed) for seed in range(many)])
+        found["weeks"].append({"weeks": weeks, "runs": many, "ours": int(both[:, 0].sum()), "units": int(both[:, 1].sum())})
+        tell(f"equal but for the weeks, {weeks} of them: {found['weeks'][-1]}")
     return found
 
 
@@ -67,7 +90,27 @@ def section(found: Mapping[str, Any]) -> str:
         lines.append(
             f"| {row['gain']:+g} | {row['rows']:,} | {row['runs']:,} | {share} | {row['point'] / row['runs']:.1%} | {_wanted(row['gain'])} |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_weeks(found.get("weeks", []))])
+
+
+def _weeks(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What weeks that all live through do to a gate that knows of them, and to one that does not."""
+    told = (
+        f"All customers live through the same weeks. Here the challenger's AUC is another one each week, by {SPREAD:g} (a standard deviation) "
+        f"about the champion's: over the weeks to come the two are equal. {ROWS_A_WEEK:,} payments a week; beside our gate, told by "
+        "`gate.together: 7d` that weeks are lived through together, the same gate that takes customers alone for independent (`0s`)."
+    )
+    lines = [
+        told,
+        "",
+        "| weeks in the holdout | runs | promoted (wanted: at most 5 %) | customers alone |",
+        "|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {row['weeks']} | {row['runs']:,} | {row['ours'] / row['runs']:.1%} | {row['units'] / row['runs']:.1%} |"
+        for row in found
+    ]
+    return lines if found else []
 
 
 def _wanted(gain: float) -> str:

@@ -48,15 +48,20 @@ class Holdout:
     ts: np.ndarray
 
     @staticmethod
-    def drawn(rows: int, random: np.random.Generator) -> Holdout:
+    def drawn(rows: int, random: np.random.Generator, weeks: int = 1) -> Holdout:
         labels = (random.random(rows) < RATE).astype(float)
         unit = random.integers(0, rows // PER_CUSTOMER, rows)
         return Holdout(
-            labels, unit, random.normal(size=rows), random.integers(500, 20_000, rows) * 1.0, random.integers(0, 7 * DAY, rows)
+            labels,
+            unit,
+            random.normal(size=rows),
+            random.integers(500, 20_000, rows) * 1.0,
+            random.integers(0, weeks * 7 * DAY, rows),
         )
 
-    def scored(self, auc: float, random: np.random.Generator) -> np.ndarray:
-        """The calibrated probabilities of a model of that true AUC; its errors correlate with every other model's by ALIKE."""
+    def scored(self, auc: float | np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """The calibrated probabilities of a model of that true AUC, the same for all rows or each row's own; its errors correlate
+        with every other model's by ALIKE."""
         from scipy.special import expit, ndtri
 
         apart = np.sqrt(2) * ndtri(auc)
@@ -69,6 +74,14 @@ class Holdout:
             amounts=self.amounts, ts=self.ts, latency_ms=1.0, size_mb=1.0, memory_mb=100.0, looks=looks,
             parity=Finding("parity", "pass", 0.0, "at most 1e-5"),
         )  # fmt: skip
+
+
+def through_weeks(rows: int, weeks: int, spread: float, random: np.random.Generator) -> tuple[Holdout, np.ndarray]:
+    """A holdout of so many weeks, and the true AUC of a challenger at each row: in some weeks it is better than the champion and in
+    others worse, by `spread` (a standard deviation), whoever the rows are about; over all weeks to come it is equal."""
+    holdout = Holdout.drawn(rows, random, weeks)
+    by_week = AUC + spread * random.normal(size=weeks)
+    return holdout, np.clip(by_week, 0.55, 0.99)[holdout.ts // (7 * DAY)]
 
 
 def truths(gain: float) -> Sequence[float]:

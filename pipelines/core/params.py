@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import timedelta
 from typing import Any, get_args, get_origin, get_type_hints
 
-from pipelines.core.clock import DAY, duration, instant
+from pipelines.core.clock import DAY, duration, instant, micros
 from pipelines.core.errors import ShelflifeError
 
 
@@ -108,7 +108,9 @@ class Gate:
     `calibration`: the largest expected calibration error (probabilities) or distance of quantile coverage. `churn`: the largest
     share of answers that may change without a gain. `memory_mb`: the most that a process may hold that loads it and nothing
     else. `looks`: a holdout that was opened so often is retired. `shadow`: so many requests since its run began the challenger
-    answers again, deciding nothing, before it may replace a champion.
+    answers again, deciding nothing, before it may replace a champion. `together`: the length of time that all live through
+    alike, whoever they are (a promotion, a campaign, a label that adds up the same days): a gain must show in more of such
+    blocks than chance explains; 0s where there is no such thing.
     """
 
     margin: float
@@ -128,6 +130,16 @@ class Gate:
     resamples: int = 1000
     looks: int = 5
     shadow: int = 0
+    together: timedelta = timedelta(days=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data; durations are microseconds."""
+        return {**vars(self), "together": micros(self.together)}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Gate:
+        """The gate that `to_dict` wrote down; one from before time was looked at looks at units alone."""
+        return Gate(**{**data, "together": timedelta(microseconds=data.get("together", 0))})
 
 
 @dataclass(frozen=True)

@@ -67,12 +67,13 @@ def _below(ours: float | None, theirs: float | None) -> bool:
 
 @dataclass(frozen=True)
 class Holdout:
-    """The labelled rows, and everybody's scores and the slices on them."""
+    """The labelled rows, and everybody's scores and the slices on them; `ts` is None where nobody knows when they were asked."""
 
     rows: Labelled
     scores: dict[str, Array]
     slices: dict[str, Array]
     amounts: Array | None
+    ts: Array | None = None
 
     @staticmethod
     def of(case: UseCase, evidence: Evidence) -> Holdout:
@@ -94,7 +95,9 @@ class Holdout:
         some = {name: None if column is None else np.asarray(column)[known] for name, column in kept.items()}
         amounts = some.pop("amounts")
         rows = labelled(labels[known], np.asarray(evidence.unit)[known], levels=levels, **some)
-        return Holdout(rows, {w: s[known] for w, s in scores.items()}, {c: v[known] for c, v in columns.items()}, amounts)
+        return Holdout(
+            rows, {w: s[known] for w, s in scores.items()}, {c: v[known] for c, v in columns.items()}, amounts, some["ts"]
+        )
 
     @property
     def size(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from pipelines.evaluation.churn import churn
 from pipelines.evaluation.cost import has_cost, mean_cost
 from pipelines.evaluation.evidence import Evidence, Holdout
 from pipelines.evaluation.metrics import metric, statistics
-from pipelines.evaluation.paired import Draws, Interval, enough, resample, spend
+from pipelines.evaluation.paired import Draws, Interval, enough, lived, resample, spend
 from pipelines.evaluation.slices import Part, judge_slices, judged_parts
-from pipelines.evaluation.statistic import Statistic, sound
+from pipelines.evaluation.statistic import Array, Labelled, Statistic, sound
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,11 @@ def judge(case: UseCase, gate: Gate, evidence: Evidence, *, seed: int) -> Judgem
 def _resample(
     case: UseCase, gate: Gate, holdout: Holdout, looked_at: Sequence[Part], alpha: float, seed: int
 ) -> dict[str, Draws]:
-    """All statistics of the judgement over the same draws of units."""
+    """All statistics of the judgement over the same draws of units; and what time does to those that compare with the champion:
+    whoever takes its place answers in weeks to come."""
     wanted: dict[str, Statistic] = {}
     for who, scores in holdout.scores.items():
-        wanted |= {f"{who} {name}": made for name, made in statistics(case.metrics, holdout.rows, scores).items()}
-        if has_cost(case.answers):
-            wanted[f"{who} cost"] = mean_cost(case.answers, holdout.rows, scores, holdout.amounts)
+        wanted |= _worth(case, case.metrics, holdout.rows, who, scores, holdout.amounts)
     if not isinstance(case.answers, Ranking):
         error = quantile_error if isinstance(case.answers, Quantiles) else expected_error
         wanted |= {f"{who} calibration": error(holdout.rows, scores) for who, scores in holdout.compared.items()}
@@ -84,7 +84,27 @@ def _resample(
         for part in looked_at:
             made = statistics(case.metrics[:1], holdout.rows.part(part.mask), scores[part.mask])
             wanted[f"{who} {part.name}"] = made[case.metrics[0]]
-    return resample(wanted, holdout.rows.units, resamples=enough(gate.resamples, alpha), seed=seed)
+    drawn = resample(wanted, holdout.rows.units, resamples=enough(gate.resamples, alpha), seed=seed)
+    if "champion" not in holdout.scores:
+        return drawn
+    rows = holdout.rows.within(gate.together, holdout.ts)
+    return lived(drawn, partial(_both, case, holdout), rows, seed=seed)
+
+
+def _both(case: UseCase, holdout: Holdout, rows: Labelled) -> dict[str, Statistic]:
+    """The primary metric and the cost of challenger and champion."""
+    made = (_worth(case, case.metrics[:1], rows, who, scores, holdout.amounts) for who, scores in holdout.compared.items())
+    return {name: statistic for each in made for name, statistic in each.items()}
+
+
+def _worth(
+    case: UseCase, names: Sequence[str], rows: Labelled, who: str, scores: Array, amounts: Array | None
+) -> dict[str, Statistic]:
+    """The metrics of these scores, and their cost where the shop has put money on the answers."""
+    made = {f"{who} {name}": statistic for name, statistic in statistics(names, rows, scores).items()}
+    if has_cost(case.answers):
+        made[f"{who} cost"] = mean_cost(case.answers, rows, scores, amounts)
+    return made
 
 
 def _primary(case: UseCase, holdout: Holdout, draws: Mapping[str, Draws]) -> dict[str, Draws]:

@@ -1,18 +1,21 @@
-"""How sure a difference is: a bootstrap over independent units, the same draws for both models, with BCa bounds."""
+"""How sure a difference is: a bootstrap over independent units, the same draws for both models, with BCa bounds, which the weeks
+or days that all units live through together make wider."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipelines.evaluation.statistic import Array, Statistic
+from pipelines.evaluation.statistic import Array, Labelled, Statistic
 
 MIN_UNITS = 20
 """With fewer independent units no interval is honest."""
 MAX_UNDEFINED = 0.01
 """The share of resamples in which a metric may be undefined (say, without a positive) before its interval is."""
+MIN_BLOCKS = 2
+"""With a single block of time nothing is known about another one."""
 JACKKNIFE_GROUPS = 200
 BATCH = 400_000
 """Counts held at once: the working set of a batch stays within the processor's cache."""
@@ -33,13 +36,46 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Time:
+    """A statistic's values with one block of time left out each, and with one group of cells left out each; a cell is what one
+    unit did in one block."""
+
+    blocks: Array
+    cells: Array
+
+    def __sub__(self, other: Time) -> Time:
+        return Time(self.blocks - other.blocks, self.cells - other.cells)
+
+    def map(self, function: Callable[[Array], Array]) -> Time:
+        return Time(function(self.blocks), function(self.cells))
+
+    @property
+    def known(self) -> bool:
+        """Whether there is more than one block, and the statistic is defined without each of them."""
+        return len(self.blocks) >= MIN_BLOCKS and bool(np.isfinite(self.blocks).all())
+
+    def adds(self, units: float) -> tuple[float, float]:
+        """What time adds to the variance over units, which is `units`; and the degrees of freedom of the whole.
+
+        The whole is the variance over units, plus that over blocks, less that over cells, which both of them hold (Cameron,
+        Gelbach, Miller 2011, "Robust inference with multiway clustering"), and no less than that over units. Of few blocks the
+        second is uncertain; the degrees of freedom follow from it (Satterthwaite 1946).
+        """
+        blocks = _jackknife(self.blocks)
+        more = max(blocks - _jackknife(self.cells), 0.0)
+        return more, (len(self.blocks) - 1) * max((units + more) / blocks, 1.0) ** 2 if blocks > 0 else np.inf
+
+
+@dataclass(frozen=True)
 class Draws:
-    """A statistic's value, its values over the resamples, and over the groups left out; `units` independent units."""
+    """A statistic's value, its values over the resamples, and over the groups left out; `units` independent units. `time` where
+    the units live through the same time."""
 
     value: float
     resampled: Array
     left_out: Array
     units: int
+    time: Time | None = None
 
     def __sub__(self, other: Draws) -> Draws:
         """The paired difference: both were drawn with the same counts."""
@@ -48,6 +84,7 @@ class Draws:
             self.resampled - other.resampled,
             self.left_out - other.left_out,
             min(self.units, other.units),
+            self.time - other.time if self.time and other.time else None,
         )
 
     @property
@@ -58,16 +95,38 @@ class Draws:
 
     def map(self, function: Callable[[Array], Array]) -> Draws:
         """The draws of a function of the statistic."""
-        return Draws(float(function(np.array([self.value]))[0]), function(self.resampled), function(self.left_out), self.units)
+        return Draws(
+            float(function(np.array([self.value]))[0]),
+            function(self.resampled),
+            function(self.left_out),
+            self.units,
+            self.time and self.time.map(function),
+        )
 
     def interval(self, alpha: float) -> Interval:
-        """The bias-corrected and accelerated interval that errs by `alpha` on each side (Efron 1987)."""
+        """The bias-corrected and accelerated interval that errs by `alpha` on each side (Efron 1987), as much wider as time asks for."""
         draws = self.resampled[np.isfinite(self.resampled)]
-        undefined = len(draws) < (1 - MAX_UNDEFINED) * len(self.resampled)
-        if self.units < MIN_UNITS or undefined or not np.isfinite(self.value):
+        if self._unknown(draws) or not np.isfinite(self.value):
             return Interval(self.value, np.nan, np.nan, 1 - 2 * alpha)
         low, high = np.quantile(draws, self._levels(draws, alpha))
+        if self.time:
+            low, high = self._widened(self.time, low, high, alpha)
         return Interval(self.value, float(low), float(high), 1 - 2 * alpha)
+
+    def _unknown(self, draws: Array) -> bool:
+        """Whether no bounds can be had: too few units or blocks of time, or too many draws in which it is not defined."""
+        undefined = len(draws) < (1 - MAX_UNDEFINED) * len(self.resampled)
+        return self.units < MIN_UNITS or undefined or (self.time is not None and not self.time.known)
+
+    def _widened(self, time: Time, low: float, high: float, alpha: float) -> tuple[float, float]:
+        """Bounds as far away as the units' bounds and what time adds are together, by Student's t for few blocks."""
+        from scipy.special import ndtri, stdtrit
+
+        more, freedom = time.adds(_jackknife(self.left_out))
+        usual = -ndtri(alpha)
+        few = -stdtrit(freedom, alpha) / usual if np.isfinite(freedom) else 1.0
+        below, above = (few * np.hypot(max(away, 0.0), usual * np.sqrt(more)) for away in (self.value - low, high - self.value))
+        return self.value - below, self.value + above
 
     def _levels(self, draws: Array, alpha: float) -> Array:
         """Where to read the draws: alpha and 1 - alpha, moved by the bias and the acceleration."""
@@ -85,11 +144,29 @@ class Draws:
         return float((away**3).sum() / (6 * spread)) if spread > 0 else 0.0
 
     def chance_not_above(self, bar: float) -> float:
-        """The one-sided p-value of "not above the bar": the share of resamples at or below it; 1 where nothing is known."""
+        """The one-sided p-value of "not above the bar", of units alone: the share of resamples at or below it; 1 where nothing is known."""
         draws = self.resampled[np.isfinite(self.resampled)]
-        if self.units < MIN_UNITS or len(draws) < (1 - MAX_UNDEFINED) * len(self.resampled):
+        if self._unknown(draws):
             return 1.0
         return float((1 + (draws <= bar).sum()) / (1 + len(draws)))
+
+
+def lived(
+    drawn: Mapping[str, Draws], made: Callable[[Labelled], Mapping[str, Statistic]], rows: Labelled, *, seed: int
+) -> dict[str, Draws]:
+    """The draws with what time does to them, of each statistic that `made` makes of the rows: its values without each block of
+    time (`Labelled.within`), and without each of up to 200 groups of cells. Without blocks, the draws as they are."""
+    if rows.block is None or not len(rows.labels):
+        return dict(drawn)
+    random = np.random.default_rng(seed)
+    blocks, cells = (_evaluate(made(by), _leave_out(by.units, random)) for by in (rows.by_block(), rows.by_cell()))
+    return {**drawn, **{name: replace(drawn[name], time=Time(blocks[name], cells[name])) for name in blocks}}
+
+
+def _jackknife(left_out: Array) -> float:
+    """The variance that values with one group left out each foretell; 0 where there are none."""
+    values = left_out[np.isfinite(left_out)]
+    return float((len(values) - 1) * values.var()) if len(values) else 0.0
 
 
 def resample(statistics: Mapping[str, Statistic], units: int, *, resamples: int, seed: int) -> dict[str, Draws]:

@@ -10,8 +10,8 @@ from pipelines.core.usecase import UseCase
 from pipelines.core.verdict import Finding, judged
 from pipelines.evaluation.cost import has_cost, mean_cost
 from pipelines.evaluation.metrics import metric, statistics
-from pipelines.evaluation.paired import Draws, enough, resample, spend
-from pipelines.evaluation.statistic import Array, Labelled
+from pipelines.evaluation.paired import Draws, enough, lived, resample, spend
+from pipelines.evaluation.statistic import Array, Labelled, Statistic
 
 MOST = 3
 """So many releases before the champion are asked at most: each one more makes it harder for all to be sure."""
@@ -31,10 +31,13 @@ def recall(
         return {who: Finding(f"{who}: {name}", "unsure", None, wanted, advice=few) for who in formers}
     alpha = spend(gate.confidence, 0) / max(len(formers), 1)
     everybody = {"champion": champion, **formers}
-    each = {f"{who} {name}": statistics([name], rows, scores)[name] for who, scores in everybody.items()}
-    if has_cost(case.answers):
-        each |= {f"{who} cost": mean_cost(case.answers, rows, scores, amounts) for who, scores in everybody.items()}
-    drawn = resample(each, rows.units, resamples=enough(gate.resamples, alpha), seed=seed)
+
+    def made(rows: Labelled) -> dict[str, Statistic]:
+        each = {f"{who} {name}": statistics([name], rows, scores)[name] for who, scores in everybody.items()}
+        costs = everybody if has_cost(case.answers) else {}
+        return each | {f"{who} cost": mean_cost(case.answers, rows, scores, amounts) for who, scores in costs.items()}
+
+    drawn = lived(resample(made(rows), rows.units, resamples=enough(gate.resamples, alpha), seed=seed), made, rows, seed=seed)
     orient = metric(name, rows.levels).orient
     gains = {who: drawn[f"{who} {name}"].map(orient) - drawn[f"champion {name}"].map(orient) for who in formers}
     saved = {who: drawn["champion cost"] - drawn[f"{who} cost"] for who in formers} if has_cost(case.answers) else {}

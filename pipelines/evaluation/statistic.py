@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from pipelines.core.clock import DAY
+from pipelines.core.clock import DAY, micros
 from pipelines.core.errors import ShelflifeError
 
 Array = np.ndarray
@@ -27,8 +28,9 @@ class Labelled:
     """Rows whose label is known. `unit` and `group` are codes from 0 (a group is a card, or the ask of a ranking).
 
     `labels` float64 (rows,); `units` how many different units there are in the whole comparison, which a part of the rows
-    keeps; `day` days since 1970; `levels` the levels that quantile scores stand for; `weight` how many rows each stands for
-    (the inverse of the chance that its label could be seen), None where all could.
+    keeps; `day` days since 1970; `block` codes of the time that rows live through together, of which there are `blocks` (None
+    where they do not); `levels` the levels that quantile scores stand for; `weight` how many rows each stands for (the inverse of
+    the chance that its label could be seen), None where all could.
     """
 
     labels: Array
@@ -39,12 +41,40 @@ class Labelled:
     levels: tuple[float, ...] = ()
     ranking: bool = False
     weight: Array | None = None
+    block: Array | None = None
+    blocks: int = 1
 
     def part(self, mask: Array) -> Labelled:
         """The rows of the mask, with the same units."""
         weight = None if self.weight is None else self.weight[mask]
+        block = None if self.block is None else self.block[mask]
         cut = {name: getattr(self, name)[mask] for name in ("labels", "unit", "group", "day")}
-        return replace(self, weight=weight, **cut)
+        return replace(self, weight=weight, block=block, **cut)
+
+    def within(self, together: timedelta, ts: Any) -> Labelled:
+        """The same rows in blocks of so much time, counted back from the last; `ts` is microseconds UTC, None where nobody knows
+        (then all rows are one block). No time at all: rows of different units share nothing."""
+        if not together:
+            return self
+        if ts is None or not len(self.labels):
+            return replace(self, block=np.zeros(len(self.labels), np.int32), blocks=1)
+        moment = np.asarray(ts, np.int64)
+        block, blocks = codes((moment.max() - moment) // micros(together))
+        return replace(self, block=block, blocks=blocks)
+
+    @property
+    def when(self) -> Array:
+        """Each row's block of time; the same one where rows come in none."""
+        return np.zeros(len(self.labels), np.int32) if self.block is None else self.block
+
+    def by_block(self) -> Labelled:
+        """The same rows, where a block of time is what counts so many times."""
+        return replace(self, unit=self.when, units=self.blocks)
+
+    def by_cell(self) -> Labelled:
+        """The same rows, where what one unit did in one block of time is what counts so many times."""
+        unit, units = codes(self.unit.astype(np.int64) * self.blocks + self.when)
+        return replace(self, unit=unit, units=units)
 
     @property
     def asks(self) -> int:

@@ -22,7 +22,7 @@ def record_decision(home: Home, tree: Workspace, moment: Moment, verdict: Verdic
     block = tree.params.block(case)
     body = {
         **facts, "verdict": verdict.to_dict(), "champion": moment.champion, "as_of": iso(moment.as_of), "log": moment.log,
-        "holdout": moment.holdout, "gate": vars(block.gate), "seed": block.train.seed, "subject": verdict.subject,
+        "holdout": moment.holdout, "gate": block.gate.to_dict(), "seed": block.train.seed, "subject": verdict.subject,
     }  # fmt: skip
     files = {name: (folder / name).read_bytes() for name in EVIDENCE if (folder / name).is_file()}
     return home.decisions.record(facts.get("action", "verdict"), case, home.clock()(), body, files)

@@ -46,7 +46,9 @@ def replay(workspace: Workspace, home: Home, id_: str) -> dict[str, Any]:
         raise ShelflifeError(f"decision {decision.id[:12]} ({decision.kind}) kept no evidence to decide from")
     recorded = Verdict.from_dict(decision.body["verdict"])
     evidence = evidence_from(home.decisions.files(decision.id)["evidence.parquet"])
-    judgement = gate.judge(workspace.case(decision.case), Gate(**decision.body["gate"]), evidence, seed=decision.body["seed"])
+    judgement = gate.judge(
+        workspace.case(decision.case), Gate.from_dict(decision.body["gate"]), evidence, seed=decision.body["seed"]
+    )
     # What is looked at today and was not then decided nothing then.
     later = sorted(set(judgement.required) - set(recorded.required))
     findings = tuple(finding for finding in judgement.findings if finding.name not in later)

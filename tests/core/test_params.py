@@ -1,3 +1,5 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,7 +7,7 @@ import yaml
 
 from pipelines.core.clock import days, duration
 from pipelines.core.errors import ShelflifeError
-from pipelines.core.params import parse
+from pipelines.core.params import Gate, parse
 
 DATA = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
 
@@ -44,3 +46,11 @@ def test_a_wrong_parameter_is_one_sentence_that_names_it(data, said):
 def test_an_unknown_use_case_names_those_there_are():
     with pytest.raises(ShelflifeError, match="demand, fraud, recommend, sentiment"):
         parse(DATA).block("farud")
+
+
+def test_a_gate_is_written_down_and_read_again_and_one_from_before_time_was_looked_at_looks_at_units_alone():
+    gate = parse(DATA).block("demand").gate
+    written = json.loads(json.dumps(gate.to_dict()))
+    assert replace(Gate.from_dict(written), reasons=()) == gate
+    assert gate.together == days(7)
+    assert Gate.from_dict({name: value for name, value in written.items() if name != "together"}).together == days(0)

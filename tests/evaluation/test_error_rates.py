@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.decisions import worlds
-from benchmarks.decisions.promotions import promoted
+from benchmarks.decisions.promotions import promoted, promoted_by_weeks
 from benchmarks.decisions.sequence import sequence
 from pipelines.evaluation.gate import judge
 
@@ -18,6 +18,14 @@ def test_equal_challengers_are_seldom_promoted_and_comparing_two_numbers_promote
     ours, point = rates(0.0, 1000, 60)
     assert ours <= 0.10, "3 of 60 would be 5 %; more than 6 come by chance once in 50 times at that"
     assert 0.3 < point < 0.7
+
+
+def test_challengers_that_are_equal_but_for_the_weeks_are_seldom_promoted_by_a_gate_that_knows_of_weeks():
+    knowing, not_knowing = np.mean([promoted_by_weeks(4, seed, rows=500) for seed in range(30)], axis=0)
+    assert knowing <= 0.10, (
+        "5 % of 30 would be 1.5; more than 3 come by chance once in 20 times at that, and 2.5 % is what is meant"
+    )
+    assert not_knowing > 0.10
 
 
 def test_worse_challengers_are_not_promoted():

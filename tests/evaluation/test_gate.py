@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipelines.core.clock import DAY
 from pipelines.core.errors import NotDecidable, ShelflifeError
 from pipelines.evaluation.gate import judge, required
 from pipelines.evaluation.paired import spend
@@ -277,14 +278,15 @@ def forecasts(seed, rows=2000, bias=(0.0, 0.0), levels=(0.1, 0.5, 0.75, 0.9)):
     return {
         "labels": random.poisson(mean) * 1.0, "unit": np.arange(rows) % 150, "challenger": quantiles * (1 + bias[0]), "baseline": everybody,
         "champion": quantiles * (1 + bias[1]), "amounts": np.full(rows, 1000.0), "slices": {},
+        "ts": np.arange(rows) % 10 * DAY,
     }  # fmt: skip
 
 
 def test_a_forecast_is_judged_on_its_quantiles(demand, gate, shop, given):
     gate = replace(gate, floor=-10.0, churn=0.9)
-    better = given(shop(1), **forecasts(1, bias=(0.0, 0.4)), ts=None)
+    better = given(shop(1), **forecasts(1, bias=(0.0, 0.4)))
     assert status(demand, gate, better)[0] == "pass", status(demand, gate, better)[1]
-    assert status(demand, gate, given(shop(1), **forecasts(1, bias=(0.4, 0.0)), ts=None))[0] == "fail"
+    assert status(demand, gate, given(shop(1), **forecasts(1, bias=(0.4, 0.0))))[0] == "fail"
     assert status(demand, gate, replace(better, challenger=better.baseline))[0] == "fail"
 
 
@@ -297,7 +299,7 @@ def candidates(seed, asks=900, each=40, skill=(2.0, 0.5)):
     ask = np.repeat(np.arange(asks), each)
     return {
         "labels": wanted.ravel(), "unit": ask // 2, "ask": ask, "challenger": scores[0], "champion": scores[1],
-        "baseline": (wanted * 0.2 + random.normal(size=wanted.shape)).ravel(), "amounts": None, "slices": {}, "ts": None,
+        "baseline": (wanted * 0.2 + random.normal(size=wanted.shape)).ravel(), "amounts": None, "slices": {}, "ts": ask % 10 * DAY,
     }  # fmt: skip
 
 

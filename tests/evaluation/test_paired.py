@@ -3,8 +3,9 @@ import time
 import numpy as np
 import pytest
 
+from pipelines.core.clock import DAY, days
 from pipelines.evaluation.metrics import statistics
-from pipelines.evaluation.paired import Draws, enough, resample, spend
+from pipelines.evaluation.paired import Draws, enough, lived, resample, spend
 from pipelines.evaluation.statistic import labelled, mean_of
 
 
@@ -110,3 +111,61 @@ def test_a_hundred_thousand_rows_take_seconds():
     start = time.process_time()
     resample(made, rows.units, resamples=1000, seed=1)
     assert time.process_time() - start < 5
+
+
+def through_days(seed, blocks, *, shared, own=0.0, units=60):
+    """What each of some units shows in each of some days, zero on the whole: a day's share in it, a unit's, and chance."""
+    random = np.random.default_rng(seed)
+    unit, block = np.repeat(np.arange(units), blocks), np.tile(np.arange(blocks), units)
+    values = shared * random.normal(size=blocks)[block] + own * random.normal(size=units)[unit] + random.normal(size=len(unit))
+    return values, labelled(values, unit).within(days(1), block * DAY)
+
+
+def both_bounds(values, rows, seed=0, alpha=0.025):
+    """The mean's bounds by units alone, and with what time does to it."""
+
+    def made(by):
+        return {"m": mean_of(values, by)}
+
+    alone = resample(made(rows), rows.units, resamples=400, seed=seed)
+    return alone["m"].interval(alpha), lived(alone, made, rows, seed=seed)["m"].interval(alpha)
+
+
+@pytest.mark.parametrize("blocks", [2, 4, 14])
+def test_days_that_all_live_through_make_a_gain_no_surer_however_many_units_there_are(blocks):
+    seen = [both_bounds(*through_days(seed, blocks, shared=0.5, units=200), seed) for seed in range(120)]
+    alone, timed = np.mean([[bound.low > 0 for bound in pair] for pair in seen], axis=0)
+    assert alone > 0.2
+    assert timed <= 0.075, "2.5 % are allowed; more than 9 of 120 come by chance once in 500 times at that"
+
+
+@pytest.mark.parametrize("own", [0.0, 1.0])
+def test_where_days_share_nothing_the_bounds_are_little_wider_and_never_narrower(own):
+    seen = [both_bounds(*through_days(seed, 7, shared=0.0, own=own), seed) for seed in range(60)]
+    wider = [(timed.high - timed.low) / (alone.high - alone.low) for alone, timed in seen]
+    assert min(wider) >= 1
+    assert np.median(wider) < 1.35
+
+
+def test_what_every_unit_shows_alike_each_day_is_as_sure_as_the_days_are():
+    values = np.tile([1.0, 2.0, 3.0, 6.0], 50)
+    rows = labelled(values, np.repeat(np.arange(50), 4)).within(days(1), np.tile(np.arange(4), 50) * DAY)
+    alone, timed = both_bounds(values, rows)
+    assert alone.low == pytest.approx(3) == alone.high
+    # Student's t of four numbers: 3 -+ 3.182 * sd / 2
+    assert timed.low == pytest.approx(3 - 3.1824 * np.std([1, 2, 3, 6], ddof=1) / 2, abs=0.1)
+
+
+def test_one_day_alone_says_nothing_about_another():
+    values, rows = through_days(1, 1, shared=0.0)
+    assert both_bounds(values, rows)[0].known
+    assert not both_bounds(values, rows)[1].known
+    assert not both_bounds(values, rows.within(days(1), None))[1].known, "nobody knows when they were asked"
+
+
+def test_blocks_are_counted_back_from_the_last_row_and_of_no_length_there_are_none():
+    rows = labelled(np.zeros(4), np.arange(4))
+    ts = np.array([0, 6, 7, 20]) * DAY + 12
+    assert rows.within(days(7), ts).block.tolist() == [2, 2, 1, 0]
+    assert rows.within(days(7), ts).part(np.array([True, False, False, True])).block.tolist() == [2, 0]
+    assert rows.within(days(0), ts).block is None
