@@ -91,7 +91,12 @@ def compare(kind: str, table: pa.Table, history: History, *, as_of: int, held: C
     Fewer than three earlier days cannot decide: unsure, never a pass.
     """
     days = Days.of(_arrived(table), as_of, held)
-    found = [_volume(f"{kind}: volume", days, history), _nulls(f"{kind}: nulls against history", table, days, history)]
+    due = _due(table)
+    late = int((due != _arrived(table)).sum())
+    found = [
+        _volume(f"{kind}: volume", Days.of(due, as_of, held), history, late),
+        _nulls(f"{kind}: nulls against history", table, days, history),
+    ]
     for how, block in _units(history):
         found += [
             _unit(f"{kind}.{c}: {how} against history", table, c, how, times, days, history) for c, times in block.items()
@@ -112,8 +117,16 @@ def _arrived(table: pa.Table) -> np.ndarray:
     return when.drop_null().to_numpy()
 
 
-def _volume(name: str, days: Days, history: History) -> Finding:
-    """The day that is furthest off its same weekdays, or all newest days together, as a ratio."""
+def _due(table: pa.Table) -> np.ndarray:
+    """When each row was due: what a silent feed held back counts for the day on which it happened."""
+    from pipelines.shop.backlog import due
+
+    known = "arrived" in table.column_names and not table["ts"].null_count
+    return due(table["ts"].to_numpy(), _arrived(table)) if known else _arrived(table)
+
+
+def _volume(name: str, days: Days, history: History, late: int) -> Finding:
+    """The day that is furthest off its same weekdays, or all newest days together, as a ratio; `late` rows were held back."""
     import numpy as np
 
     wanted = f"rows within {history.volume:g} times those of the same weekdays before, a day and over {history.days} days"
@@ -123,7 +136,9 @@ def _volume(name: str, days: Days, history: History) -> Finding:
     looks.append((float(sum(counts[day] for day in newest)), usual, f"in the newest {len(newest)} days"))
     rows, usual, when = max(looks, key=lambda look: _off(*look[:2]))
     bad = _off(rows, usual) > np.log(history.volume)
-    return _said(name, _ratio(rows, usual), wanted, bad, f"{rows:,.0f} rows {when}, usually {usual:,.0f}", days, history)
+    held_back = f"; {late:,} rows came after the feed had been silent, and count for the day on which they happened"
+    words = f"{rows:,.0f} rows {when}, usually {usual:,.0f}{held_back if late else ''}"
+    return _said(name, _ratio(rows, usual), wanted, bad, words, days, history)
 
 
 def _ratio(rows: float, usual: float) -> float:

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pipelines.core.clock import SECOND
 from pipelines.evaluation.statistic import Array, codes, nulls
+from pipelines.shop.backlog import LATE
 
-LATE = 3600 * SECOND
-"""A row that arrives so long after it happened is late: a clock in another time zone is off by an hour at least."""
 COARSE = 100.0
 """Whole numbers that are multiples of this have lost their last digits; of fractional ones, those that are whole."""
 SHARED = 0.5
@@ -18,15 +16,15 @@ SHARED = 0.5
 
 
 def oddities(
-    columns: Mapping[str, Array], kinds: Mapping[str, str], keys: Sequence[str], ts: Array, arrived: Array
+    columns: Mapping[str, Array], kinds: Mapping[str, str], keys: Sequence[str], ts: Array, due: Array
 ) -> dict[str, Array]:
     """Masks of odd rows by what is odd about them; the rows are in the order of arrival. What cannot be looked at is left out.
 
-    `repeated`: the same content came before (a day that is sent twice under new ids). `late`: it arrived long after it happened
-    (another time zone). `... below zero` (a sign), `... rounded` (lost digits), and `... unlike its ...`: another value than the
+    `repeated`: the same content came before (a day that is sent twice under new ids). `late`: it was `due` long after it
+    happened (another time zone). `... below zero` (a sign), `... rounded` (lost digits), and `... unlike its ...`: another value than the
     same customer or item had last (a column that was shuffled, or moved by a row).
     """
-    found = {"late": arrived - ts > LATE}
+    found = {"late": due - ts > LATE}
     found |= {f"{name} below zero": values < 0 for name, values in columns.items() if _number(kinds, name)}
     found |= {f"{name} rounded": _rounded(values) for name, values in columns.items() if _number(kinds, name)}
     known = [name for name in keys if name in columns]

@@ -40,11 +40,12 @@ def quality(
     freshness_us: int | None = None,
     odd: Mapping[str, Array] | None = None,
     most: Mapping[str, float] = MappingProxyType({}),
+    due: Windows | None = None,
 ) -> list[Finding]:
     """The channel of data quality: one finding a check, naming the worst columns, so that one fault is one alarm.
 
     `freshness_us` is how old the newest row may be at `now`, defaults to the watch's window. `odd` are masks of odd rows;
-    `most` is the largest value of a column that a row may have and not be refused.
+    `most` is the largest value of a column that a row may have and not be refused. Volume is counted by when rows were `due`.
     """
     kind = {name: kinds.get(name, "number") for name in columns}
     checks: dict[str, Callable[[str], tuple[float, str]]] = {
@@ -58,7 +59,7 @@ def quality(
         "null share": f"at most {NULLS:g} above the past", "infinite": "no infinite numbers", "constant": "columns that vary still vary",
         "unit change": "values in the past's unit", "spelling": f"fewer than {UNSEEN:.0%} unseen categories, none of them only respelt",
     }  # fmt: skip
-    found = [_volume(seen, monitor), _fresh(ts, now, micros(monitor.window) if freshness_us is None else freshness_us)]
+    found = [_volume(due or seen, monitor), _fresh(ts, now, micros(monitor.window) if freshness_us is None else freshness_us)]
     too_few = few_rows(seen, monitor)
     for name, check in checks.items():
         if too_few:

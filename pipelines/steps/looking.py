@@ -124,16 +124,19 @@ def feeds(
 
     A day that fails is named in the week's finding: a fault of one day drowns in a week. Days that are held are known.
     """
+    from pipelines.shop.backlog import due
+
     findings: list[Finding] = []
     broken: dict[str, tuple[str, ...]] = {}
     for kind, table in tables.items():
         columns = from_arrow(table)
+        columns["due"] = due(columns["ts"], columns["arrived"])
         odd = _odd(kind, columns)
         week = {f.name: f for f in _feed_quality(usecase, kind, columns, _weekly(usecase, kind, block), as_of, odd)}
         ends = [end for end in _ends(as_of, since) if (kind, day_of(end - 1)) not in held]
         days_found = broken_days(usecase, kind, columns, block, ends, refused.get(kind, np.zeros(0, np.int64)), odd)
         week |= {f.name: replace(f, advice=f"on {day}: {f.advice}") for day, found in days_found.items() for f in found}
-        findings += week.values()
+        findings += [*week.values(), *_backlog(kind, columns, ends[0] - DAY if ends else as_of, as_of)]
         if days_found:
             broken[kind] = tuple(days_found)
     return findings, broken
@@ -159,7 +162,15 @@ def _odd(kind: str, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     contract = CONTRACTS[kind]
     kinds = {f.name: FEED_KINDS.get(f.type, "number") for f in contract.fields}
     fields = {name: columns[name] for name in kinds if name in columns and kinds[name] != "text"}
-    return oddities(fields, kinds, contract.keys, columns["ts"].astype(np.int64), columns["arrived"].astype(np.int64))
+    return oddities(fields, kinds, contract.keys, columns["ts"].astype(np.int64), columns["due"])
+
+
+def _backlog(kind: str, columns: Mapping[str, np.ndarray], first: int, as_of: int) -> list[Finding]:
+    """What came at once after the feed had been silent: noted, for it is late and not broken."""
+    arrived = columns["arrived"].astype(np.int64)
+    late = int(((arrived >= first) & (arrived < as_of) & (arrived != columns["due"])).sum())
+    words = f"{late:,} rows came after the feed had been silent; each counts for the day on which it happened"
+    return [Finding(f"quality: {kind} backlog", "pass", float(late), "no row held back", advice=words)] if late else []
 
 
 def _feed_quality(
@@ -175,7 +186,8 @@ def _feed_quality(
     when = columns["arrived"].astype(np.int64)
     seen = windows(when, watch, as_of, columns.get(usecase.unit))
     fresh, most = micros(contract.freshness), {f.name: f.maximum for f in contract.fields if f.maximum is not None}
-    found = quality.quality(fields, kinds, when, seen, watch, now=as_of, freshness_us=fresh, odd=odd, most=most)
+    due = windows(columns["due"], watch, as_of)
+    found = quality.quality(fields, kinds, when, seen, watch, now=as_of, freshness_us=fresh, odd=odd, most=most, due=due)
     named = [replace(f, name=f.name.replace("quality: ", f"quality: {kind} ")) for f in found]
     return [f for f in named if kind == usecase.asks.kind or f.status != "unsure"]
 
