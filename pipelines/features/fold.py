@@ -6,14 +6,14 @@ from array import array
 
 from pipelines.features.merge import gather, tile
 from pipelines.features.plan import FROM, ROWS, Group, Series
-from pipelines.features.state import State, pack, unpack
+from pipelines.features.state import State, pack, pack_ts, unpack
 from pipelines.features.tiles import FOREVER
 
 
 def fold(data: bytes, group: Group, horizon: int) -> bytes | None:
     """The packed state without what is older than the horizon; None where nothing is left of it."""
     state = unpack(data, group)
-    state[ROWS] = [row for row in state[ROWS] if row[0] >= horizon]
+    state[ROWS] = [row for row in state[ROWS] if row >= pack_ts(horizon)]
     for series in group.series:
         _fold(state, series, horizon)
     return pack(state, group) if any(len(state[slot]) for slot in range(ROWS, group.slots) if slot != FROM) else None

@@ -39,6 +39,9 @@ Change = tuple[bytes, bytes | None]
 Addition = tuple[bytes, bytes]
 """A key and what comes behind its value, or begins it."""
 
+KEEP = "INSERT INTO kept VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+"""Not REPLACE, which takes the old row out of the tree first: it takes three times as long."""
+
 ADD = "INSERT INTO kept VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = CAST(value || excluded.value AS BLOB)"
 
 
@@ -107,6 +110,7 @@ class SqliteValues:
             path, isolation_level=None, timeout=30, cached_statements=64, check_same_thread=False
         )
         for pragma in (
+            "page_size=8192",  # of a new file: several values fit in a page
             "journal_mode=WAL",
             "wal_autocheckpoint=65536",  # where the thread that does it fails
             "synchronous=NORMAL",
@@ -142,7 +146,7 @@ class SqliteValues:
             if (found[0] if found else None) != on:
                 raise Moved
             self._connection.executemany(ADD, sorted(added))
-            self._connection.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?)", kept)
+            self._connection.executemany(KEEP, kept)
             self._connection.executemany("DELETE FROM kept WHERE key = ?", gone)
         self._written += len(ordered)
         if self._written > JOURNAL and not self._moving.is_alive():

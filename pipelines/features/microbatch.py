@@ -11,8 +11,10 @@ from pipelines.features.kept import Kept
 from pipelines.features.keyvalue import HEAD
 from pipelines.features.plan import ROWS, SINCE, Group, plain_key
 from pipelines.features.state import (
+    Packed,
     Row,
     State,
+    between,
     blank,
     chunk_keys,
     chunk_prefix,
@@ -23,6 +25,7 @@ from pipelines.features.state import (
     pack_rows,
     trim,
     unpack,
+    ts_of,
     unpack_row,
     unpack_rows,
     value_key,
@@ -45,8 +48,8 @@ class MicroBatch:
         self.store, self.plan = store, store.plan
         self.head = store.head(head)
         self.touched: list[set[Any]] = [set() for _ in self.plan.groups]
-        self.chunks: dict[bytes, list[Row]] = {}
-        self.added: dict[bytes, list[Row]] = {}
+        self.chunks: dict[bytes, list[Packed]] = {}
+        self.added: dict[bytes, list[Packed]] = {}
         self.ids: dict[bytes, bytes | None] = {}
         self.over: set[bytes] = set()
 
@@ -93,38 +96,40 @@ class MicroBatch:
         horizon, prefix = self.head.horizon(kind), b"i%c" % number
         names = [prefix + row[1].encode() for row in rows]
         known = self._known(names, horizon)
-        fresh: dict[bytes, Row] = {}
+        fresh: dict[bytes, Packed] = {}
+        young: list[Row] = []
         old: list[Row] = []
         for name, row in zip(names, rows, strict=True):
+            packed = pack_row(row)
             before = fresh.get(name) or known.get(name)
-            if before == row:
+            if before == packed:
                 continue
             if before is not None:
-                self._add(kind, list(fresh.values()))
+                self._add(kind, young, list(fresh.values()))
                 known |= fresh
-                fresh = {}
+                fresh, young = {}, []
                 self._retract(kind, before)
             if row[0] < horizon:
                 old.append(row)
                 known.pop(name, None)
                 self.ids.pop(name, None)
             else:
-                fresh[name] = row
-                self.ids[name] = pack_row(row)
-        self._add(kind, list(fresh.values()))
+                young.append(row)
+                fresh[name] = self.ids[name] = packed
+        self._add(kind, young, list(fresh.values()))
         self._add_old(kind, old)
 
-    def _known(self, names: list[bytes], horizon: int) -> dict[bytes, Row]:
-        found = {name: unpack_row(data) for name, data in self.store.values.get(names).items() if name != HEAD}
-        return {name: row for name, row in found.items() if row[0] >= horizon}
+    def _known(self, names: list[bytes], horizon: int) -> dict[bytes, Packed]:
+        found = self.store.values.get(names)
+        return {name: row for name, row in found.items() if name != HEAD and ts_of(row) >= horizon}
 
-    def _add(self, kind: str, rows: list[Row]) -> None:
+    def _add(self, kind: str, rows: list[Row], packed: list[Packed]) -> None:
         if not rows:
             return
         groups = self.plan.groups_of(kind)
         self._load(groups, rows)
-        late: list[tuple[int, Any, Row]] = []
-        self.store.updates[kind](rows, late, *(self.store.states[group.number] for group in groups))
+        late: list[tuple[int, Any, Packed]] = []
+        self.store.updates[kind](rows, packed, late, *(self.store.states[group.number] for group in groups))
         for n, key, row in late:
             self._put_away(groups[n], key, [row])
 
@@ -140,27 +145,27 @@ class MicroBatch:
                     for count in self.store.oldest[group.number]:
                         count(states[key], [row])
 
-    def _retract(self, kind: str, row: Row) -> None:
+    def _retract(self, kind: str, packed: Packed) -> None:
         """The row out of its keys' rows, and their tiles of its time made again without it."""
-        groups = self.plan.groups_of(kind)
+        row, groups = unpack_row(packed), self.plan.groups_of(kind)
         self._load(groups, [row])
         for group in groups:
             if (key := plain_key(row[at] for at in self.plan.places(group))) is None:
                 continue
             state = self.store.states[group.number][key]
             holders = (state[ROWS], *self._chunks(group, key, row[0], row[0] + 1))
-            next(rows for rows in holders if row in rows).remove(row)
+            next(rows for rows in holders if packed in rows).remove(packed)
             for series, fill in zip(group.series, self.store.fills[group.number], strict=True):
                 start = row[0] - row[0] % series.grain
                 drop(state, series, start)
-                fill(state, sorted(self._between(group, key, state, start, start + series.grain)))
+                fill(state, map(unpack_row, sorted(self._between(group, key, state, start, start + series.grain))))
 
-    def _between(self, group: Group, key: Any, state: State, low: int, end: int) -> list[Row]:
+    def _between(self, group: Group, key: Any, state: State, low: int, end: int) -> list[Packed]:
         """A key's rows with `low <= ts < end`."""
         older = self._chunks(group, key, low, min(end, state[SINCE])) if low < state[SINCE] else []
-        return [row for rows in (*older, state[ROWS]) for row in rows if low <= row[0] < end]
+        return [row for rows in (*older, state[ROWS]) for row in between(rows, low, end)]
 
-    def _chunks(self, group: Group, key: Any, low: int, end: int) -> list[list[Row]]:
+    def _chunks(self, group: Group, key: Any, low: int, end: int) -> list[list[Packed]]:
         """The chunks in which a key's older rows of a time may be, to be read and changed."""
         names = chunk_keys(group, key, low, end)
         if unread := [name for name in names if name not in self.chunks]:
@@ -171,7 +176,7 @@ class MicroBatch:
                     self.chunks[name] = [*(unpack_rows(stored) if stored else []), *more]
         return [self.chunks[name] for name in names if name in self.chunks]
 
-    def _put_away(self, group: Group, key: Any, rows: list[Row]) -> None:
+    def _put_away(self, group: Group, key: Any, rows: list[Packed]) -> None:
         """Older rows (in order) to others of their time, which need not be read for it."""
         for name, some in chunks_for(group, key, rows):
             known = self.chunks[name] if name in self.chunks else self.added.setdefault(name, [])
@@ -210,7 +215,7 @@ class MicroBatch:
         """The older rows of a busy key into the chunks of their time."""
         rows = sorted(state[ROWS])
         moved, state[ROWS] = rows[: -LONGEST // 2], rows[-LONGEST // 2 :]
-        state[SINCE] = moved[-1][0] + 1
+        state[SINCE] = ts_of(moved[-1]) + 1
         self._put_away(group, key, moved)
 
     def _let_go(self) -> None:

@@ -19,7 +19,7 @@ from pipelines.features.keyvalue import Moved
 from pipelines.features.merge import Sums, finished, gather, joined
 from pipelines.features.online import OnlineStore
 from pipelines.features.plan import FROM, NEWEST, ROWS, SINCE, Group, Question
-from pipelines.features.state import Row, State, blank, chunk_keys, unpack, unpack_rows
+from pipelines.features.state import Packed, Row, State, between, blank, chunk_keys, unpack, unpack_row, unpack_rows
 from pipelines.features.tiles import FOREVER
 
 HEAD_OF = struct.Struct("<2d").unpack_from
@@ -40,7 +40,7 @@ class Moment:
     def __init__(self, store: OnlineStore, found: Mapping[bytes, bytes]) -> None:
         self._store, self.found = store, found
         self._states: dict[bytes, State] = {}
-        self._chunks: dict[bytes, list[Row]] = {}
+        self._chunks: dict[bytes, list[Packed]] = {}
         self._wanted: dict[bytes, bytes] = {}
         self._spans: dict[tuple[bytes, int, int], list[bytes]] = {}
 
@@ -123,17 +123,17 @@ class Moment:
 
     def _between(self, group: Group, key: Any, name: bytes, state: State, low: int, end: int) -> list[Row]:
         """A key's rows with `low <= ts < end`."""
-        rows: list[Row] = state[ROWS]
+        rows: list[Packed] = state[ROWS]
         if low < state[SINCE]:
             rows = [*rows, *self._older(self._names(group, key, name, low, min(end, state[SINCE])), name)]
-        return [row for row in rows if low <= row[0] < end]
+        return list(map(unpack_row, between(rows, low, end)))
 
     def _names(self, group: Group, key: Any, name: bytes, low: int, end: int) -> list[bytes]:
         if (name, low, end) not in self._spans:
             self._spans[name, low, end] = chunk_keys(group, key, low, end)
         return self._spans[name, low, end]
 
-    def _older(self, names: list[bytes], value: bytes) -> list[Row]:
+    def _older(self, names: list[bytes], value: bytes) -> list[Packed]:
         """The rows of some chunks."""
         if missing := [name for name in names if name not in self._chunks]:
             self._wanted |= dict.fromkeys(missing, value)

@@ -30,7 +30,10 @@ from pipelines.features.keyvalue import HEAD, KeyValue, Moved
 from pipelines.features.microbatch import MicroBatch
 from pipelines.features.plan import align, store_name
 from pipelines.features.rows import Rows
-from pipelines.features.state import Row, chunk_end, unpack_row
+from pipelines.features.state import Row, chunk_end, ts_of
+
+SQLITE, LMDB = "sqlite", "lmdb"
+"""Where online stores may lie, beside a Redis, which is said by its url."""
 
 
 class OnlineStore(Kept):
@@ -42,15 +45,25 @@ class OnlineStore(Kept):
         self._lock = threading.RLock()
 
     @staticmethod
-    def at(folder: Path, features: FeatureSet, url: str | None = None) -> OnlineStore:
-        """The store of these definitions: a file in the folder, or values in the Redis of the url. Changed definitions begin a
+    def at(folder: Path, features: FeatureSet, where: str = SQLITE) -> OnlineStore:
+        """The store of these definitions: "sqlite" or "lmdb", in the folder, or the url of a Redis. Changed definitions begin a
         new one at offset 0, to be caught up from the log, while the old one goes on answering for the release that uses it."""
         name = store_name(features)
-        if url:
-            from pipelines.features.redis_values import RedisValues
+        if where == SQLITE:
+            return OnlineStore(folder / f"{name}.db", features)
+        if where == LMDB:
+            from pipelines.features.lmdb_values import LmdbValues
 
-            return OnlineStore(RedisValues(url, name), features)
-        return OnlineStore(folder / f"{name}.db", features)
+            return OnlineStore(LmdbValues(folder / f"{name}.lmdb"), features)
+        from pipelines.features.redis_values import RedisValues
+
+        return OnlineStore(RedisValues(where, name), features)
+
+    @staticmethod
+    def kept(folder: Path, features: FeatureSet, where: str = SQLITE) -> bool:
+        """Whether there is a store of these definitions (in a Redis there may be)."""
+        name = store_name(features)
+        return {SQLITE: folder / f"{name}.db", LMDB: folder / f"{name}.lmdb"}.get(where, folder).exists()
 
     def offset(self) -> int:
         """The log's offset up to which events have been applied."""
@@ -152,7 +165,7 @@ class OnlineStore(Kept):
                 yield {key: None for key, _ in page if chunk_end(key) <= horizon}, 0
         for n, kind in enumerate(self.plan.fields):
             for page in self.values.scan(b"i%c" % n):
-                old = [key for key, value in page if unpack_row(value)[0] < horizons[kind]]
+                old = [key for key, value in page if ts_of(value) < horizons[kind]]
                 yield dict.fromkeys(old), len(old)
 
 

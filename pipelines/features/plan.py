@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from struct import Struct
 from typing import Any, NamedTuple
 
 from pipelines.core.aggregation import Part
@@ -19,7 +20,7 @@ from pipelines.core.errors import ShelflifeError
 from pipelines.core.feature import Counted, FeatureSet, Filter
 from pipelines.features.tiles import FOREVER, Window, by_window, columns_read
 
-FORMAT = 3
+FORMAT = 4
 
 OBJECTS = ("first", "last", "bag")
 """Parts that are no number."""
@@ -101,6 +102,11 @@ class Group:
     def slots(self) -> int:
         """The length of a key's state."""
         return SLOTS + sum(1 + len(series.objects) for series in self.series)
+
+    @cached_property
+    def head(self) -> Struct:
+        """What a packed value begins with: newest, since, and for each series its from and how long its array is."""
+        return Struct(f"<{2 + 2 * len(self.series)}d")
 
     @cached_property
     def arrays(self) -> tuple[int, ...]:

@@ -3,6 +3,8 @@
 Packed, everything that is a number comes first, as doubles: the head (newest ts, since, from when on each series has its tiles,
 how long its array is), then the arrays.
 So a reader of many keys takes the tiles of all of them apart at once. Rows, first, last and bags follow as MessagePack.
+
+A row is packed once, when its event comes, and stays packed: its ts in eight bytes that sort as it does, then the rest.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from pipelines.features.tiles import FOREVER
 Row = tuple[Any, ...]
 """ts, id, and the fields that the plan names."""
 
+Packed = bytes
+"""A row as `pack_row` packs it. Packed rows sort by their ts."""
+
 State = list[Any]
 """See plan.NEWEST and the names beside it."""
 
@@ -38,9 +43,9 @@ PADDINGS = [b"\xc1" * short for short in range(WORD)]
 """What fills the last word, and the byte before the MessagePack that says how much; 0xc1 is never used there."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[list[tuple[Any, ...]], list[Any]]).decode
-_decode_rows = msgspec.msgpack.Decoder(list[tuple[Any, ...]]).decode
-_decode_row = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
+_decode = msgspec.msgpack.Decoder(tuple[list[bytes], list[Any]]).decode
+_decode_rows = msgspec.msgpack.Decoder(list[bytes]).decode
+_decode_rest = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
 
 
 def blank(group: Group) -> State:
@@ -55,7 +60,7 @@ def blank(group: Group) -> State:
 def pack(state: State, group: Group) -> bytes:
     """The state as bytes, a whole number of words."""
     arrays = [state[slot] for slot in group.arrays]
-    head = array("d", (state[NEWEST], state[SINCE], *state[FROM], *map(len, arrays)))
+    head = group.head.pack(state[NEWEST], state[SINCE], *state[FROM], *map(len, arrays))
     rest = _encode((state[ROWS], [state[slot] for slot in group.lists]))
     short = -(len(rest) + 1) % WORD
     return b"".join((head, *arrays, LENGTHS[short], rest, PADDINGS[short]))
@@ -64,8 +69,7 @@ def pack(state: State, group: Group) -> bytes:
 def unpack(data: bytes, group: Group) -> State:
     """The state that `pack` wrote."""
     many = len(group.series)
-    at = WORD * (2 + 2 * many)
-    head = array("d", data[:at])
+    at, head = group.head.size, group.head.unpack_from(data)
     state: State = [int(head[0]), int(head[1]), [], list(map(int, head[2 : 2 + many]))] + [None] * (group.slots - SLOTS)
     for slot, length in zip(group.arrays, head[2 + many :], strict=True):
         end = at + WORD * int(length)
@@ -77,23 +81,40 @@ def unpack(data: bytes, group: Group) -> State:
     return state
 
 
-def pack_row(row: Row) -> bytes:
-    return _encode(row)
+def pack_row(row: Row) -> Packed:
+    return pack_ts(row[0]) + _encode(row[1:])
 
 
-def unpack_row(data: bytes) -> Row:
-    return _decode_row(data)
+def unpack_row(data: Packed) -> Row:
+    return (ts_of(data), *_decode_rest(data[WORD:]))
 
 
-def pack_rows(rows: Iterable[Row]) -> bytes:
+def pack_ts(ts: int) -> bytes:
+    """How the packed rows of a ts begin: no row before it sorts behind it."""
+    return (ts + 2**63).to_bytes(WORD, "big")
+
+
+def ts_of(data: Packed) -> int:
+    """The ts of a packed row."""
+    return int.from_bytes(data[:WORD], "big") - 2**63
+
+
+def between(rows: Iterable[Packed], low: int, end: int) -> list[Packed]:
+    """The rows with `low <= ts < end`."""
+    first, last = pack_ts(low), pack_ts(end)
+    return [row for row in rows if first <= row < last]
+
+
+def pack_rows(rows: Iterable[Packed]) -> bytes:
     """Rows as bytes that others of the kind may follow: their length, then they."""
     packed = _encode(list(rows))
     return len(packed).to_bytes(4, "big") + packed
 
 
-def unpack_rows(data: bytes) -> list[Row]:
+def unpack_rows(data: bytes) -> list[Packed]:
     """The rows of everything that `pack_rows` wrote one behind the other."""
-    rows, at = [], 0
+    rows: list[Packed] = []
+    at = 0
     while at < len(data):
         begin, at = at + 4, at + 4 + int.from_bytes(data[at : at + 4], "big")
         rows += _decode_rows(data[begin:at])
@@ -112,14 +133,13 @@ def drop(state: State, series: Series, start: int) -> None:
 
 def trim(state: State, group: Group) -> None:
     """Takes tiles away that no window which ends now reaches; a window of the past is made from rows instead."""
-    for n, slot in enumerate(group.arrays):
-        numbers = state[slot]
-        if len(numbers) <= OBSOLETE:  # no tile is narrower than a double
+    for n, series in enumerate(group.series):
+        numbers, width = state[series.slot], series.width
+        if len(numbers) <= OBSOLETE * width:
             continue
-        series, width = group.series[n], group.series[n].width
         reached = state[NEWEST] - series.reach
         reached -= reached % series.grain
-        if len(numbers) > OBSOLETE * width and numbers[OBSOLETE * width] < reached:
+        if numbers[OBSOLETE * width] < reached:
             state[FROM][n] = reached
             del numbers[: bisect_left(numbers[::width], reached) * width]
             for list_ in series.lists.values():
@@ -161,13 +181,13 @@ def value_keys(group: Group, keys: Iterable[Any]) -> list[bytes]:
     return [begin + (pack_key(key) if key.__class__ in (str, int) else _key(key)) for key in keys]
 
 
-def chunks_for(group: Group, key: Any, rows: list[Row]) -> Iterable[tuple[bytes, list[Row]]]:
+def chunks_for(group: Group, key: Any, rows: list[Packed]) -> Iterable[tuple[bytes, list[Packed]]]:
     """Where older rows of a key (in order) are to be put away: the shortest chunks that are as long as the rows reach, so few of
     them are touched; and a busy key's, which fill up soon, are short."""
-    span = rows[-1][0] - rows[0][0]
+    span = ts_of(rows[-1]) - ts_of(rows[0])
     level = next((n for n, length in enumerate(CHUNKS) if span <= length), len(CHUNKS) - 1)
     begin = chunk_prefix(group, key)
-    for number, some in groupby(rows, key=lambda row: row[0] // CHUNKS[level]):
+    for number, some in groupby(rows, key=lambda row: ts_of(row) // CHUNKS[level]):
         yield begin + _chunk_name(level, number), list(some)
 
 

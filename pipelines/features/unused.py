@@ -1,31 +1,48 @@
-"""Online stores that nobody needs any more: files of definitions that no use case and no bundle has, and that no process has open."""
+"""Online stores that nobody needs any more: those of definitions that no use case and no bundle has, and that no process has open."""
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 from pipelines.core.feature import FeatureSet
+from pipelines.features.lmdb_values import in_use
 from pipelines.features.plan import store_name
 
 
 def discard_unused(folder: Path, needed: Iterable[FeatureSet]) -> list[str]:
-    """Removes the files of stores of other definitions than those that are needed; their names. A store that a server, or a
-    stream that makes it anew, has open stays."""
+    """Removes the stores of other definitions than those that are needed; their names. A store that a server, or a stream that
+    makes it anew, has open stays."""
+    gone = [path for path in unused(folder, needed) if not (in_use(path) if path.is_dir() else _is_open(path))]
+    for path in gone:
+        discard(path)
+    return [path.stem for path in gone]
+
+
+def unused(folder: Path, needed: Iterable[FeatureSet]) -> list[Path]:
+    """The stores in the folder of other definitions than those that are needed."""
     names = {store_name(features) for features in needed}
-    return [path.stem for path in sorted(folder.glob("*.db")) if path.stem not in names and _discard(path)]
+    return [path for path in sorted([*folder.glob("*.db"), *folder.glob("*.lmdb")]) if path.stem not in names]
 
 
-def _discard(path: Path) -> bool:
-    """Only who is alone with a file can take away its journal: so nobody else has it open."""
+def discard(path: Path) -> None:
+    """Removes a store, whoever has it open."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        path.with_name(name).unlink(missing_ok=True)
+
+
+def _is_open(path: Path) -> bool:
+    """Only who is alone with a file can take away its journal; what is no database is not ours to remove."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
         try:
             if connection.execute("PRAGMA journal_mode=DELETE").fetchone() != ("delete",):
-                return False
+                return True
             connection.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error:
-            return False
-        path.unlink()
-    return True
+            return True
+        return False

@@ -49,12 +49,12 @@ class Source:
 
 
 def update_of(plan: Plan, kind: str) -> Callable[..., None]:
-    """`update(rows, late, states…)`: each row into the state of its key, in every group of its kind. `states` are dicts of key
-    to state, in the order of `plan.groups_of(kind)`, that hold every key. A row older than what its key has at hand is not put
-    among the key's rows but into `late`, as (the group's place, key, row)."""
+    """`update(rows, packed, late, states…)`: each row into the state of its key, in every group of its kind. `packed` are the
+    rows as they are kept, `states` are dicts of key to state, in the order of `plan.groups_of(kind)`, that hold every key. A row
+    older than what its key has at hand is not put among the key's rows but into `late`, as (the group's place, key, packed row)."""
     source, groups = Source(), plan.groups_of(kind)
-    source.add(0, f"def update(rows, late, {', '.join(f'g{n}' for n in range(len(groups)))}):")
-    source.add(1, "low = end = 0", "for row in rows:", "    ts = row[0]")
+    source.add(0, f"def update(rows, packed, late, {', '.join(f'g{n}' for n in range(len(groups)))}):")
+    source.add(1, "low = end = 0", "for row, kept in zip(rows, packed):", "    ts = row[0]")
     _starts(source, 2, [series.grain for group in groups for series in group.series])
     wheres = [series.where for group in groups for series in group.series]
     source.met = {where: f"c{n}" for n, where in enumerate(dict.fromkeys(w for w in wheres if wheres.count(w) > 1 and w))}
@@ -63,7 +63,7 @@ def update_of(plan: Plan, kind: str) -> Callable[..., None]:
         at = plan.places(group)
         key = f"row[{at[0]}]" if len(at) == 1 else f"({', '.join(f'row[{i}]' for i in at)})"
         source.add(2, f"k = {key}", f"if {'k is not None' if len(at) == 1 else 'None not in k'}:", f"    s = g{n}[k]")
-        source.add(3, "if ts > s[0]: s[0] = ts", "if ts >= s[1]: s[2].append(row)", f"else: late.append(({n}, k, row))")
+        source.add(3, "if ts > s[0]: s[0] = ts", "if ts >= s[1]: s[2].append(kept)", f"else: late.append(({n}, k, kept))")
         for series in group.series:
             _series(source, 3, series, plan.fields[kind], f"{series.grain}")
     return source.compile(f"update of {kind}")

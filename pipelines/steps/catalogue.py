@@ -75,12 +75,13 @@ def importance(workspace: Workspace, case: UseCase) -> dict[str, float]:
 def kept(workspace: Workspace, case: UseCase) -> dict[str, float]:
     """The bytes that a key keeps online for each counted feature; empty where no stream has run for these definitions."""
     from pipelines.features import cost
-    from pipelines.steps.stream import is_kept, open_store
+    from pipelines.features.stream import OnlineStore
+    from pipelines.steps.stream import where
 
     folder = Path(os.environ.get("SHELFLIFE_HOME") or workspace.root / ".shelflife") / "online"
-    if not is_kept(folder, case.features):
+    if not OnlineStore.kept(folder, case.features, where()):
         return {}
-    store = open_store(folder, case.features)
+    store = OnlineStore.at(folder, case.features, where())
     try:
         return cost.kept(store)
     finally:

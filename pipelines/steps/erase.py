@@ -65,18 +65,15 @@ def spooled(home: Home) -> None:
 
 def _online(home: Home, cases: list[UseCase], events: Events) -> None:
     """The events out of every online store; one whose definitions no use case and no bundle has goes as a whole."""
-    from pipelines.steps.stream import is_kept, open_store
+    from pipelines.features.unused import discard, unused
+    from pipelines.steps.stream import kept_stores
 
-    folder, used = home.path / "online", set()
-    for features in (each for each in _definitions(home, cases) if is_kept(folder, each)):
-        store = open_store(folder, features)
+    folder, definitions = home.path / "online", _definitions(home, cases)
+    for store in (store for features in definitions for store in kept_stores(folder, features)):
         store.erase(_by_kind(events))
         store.close()
-        used.add(store.path)
-    for path in folder.glob("*.db"):
-        if path not in used:
-            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-                path.with_name(name).unlink(missing_ok=True)
+    for path in unused(folder, definitions):
+        discard(path)
 
 
 def _definitions(home: Home, cases: list[UseCase]) -> list[FeatureSet]:

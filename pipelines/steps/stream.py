@@ -9,11 +9,12 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipelines.core.clock import DAY
+from pipelines.core.errors import ShelflifeError
 from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pipelines.core.feature import FeatureSet
@@ -80,18 +81,26 @@ def open_stores(home: Home, cases: list[UseCase]) -> Stores:
     return [(open_store(home.path / "online", features), features.sources) for features in definitions.values()]
 
 
+def where() -> str:
+    """Where the online stores lie, as SHELFLIFE_ONLINE says: sqlite (what is meant where it says nothing), lmdb, or a Redis."""
+    said = os.environ.get(VARIABLE) or "sqlite"
+    if said not in ("sqlite", "lmdb") and not said.startswith(("redis://", "rediss://", "unix://")):
+        raise ShelflifeError(f"{VARIABLE}: wanted sqlite, lmdb or redis://host:6379/0, got {said!a}")
+    return said
+
+
 def open_store(folder: Path, features: FeatureSet) -> OnlineStore:
-    """The online store of these definitions: in the folder, or in the Redis that SHELFLIFE_ONLINE names (redis://host:6379/0)."""
+    """The online store of these definitions, where SHELFLIFE_ONLINE says."""
     from pipelines.features.stream import OnlineStore
 
-    return OnlineStore.at(folder, features, os.environ.get(VARIABLE))
+    return OnlineStore.at(folder, features, where())
 
 
-def is_kept(folder: Path, features: FeatureSet) -> bool:
-    """Whether there is an online store of these definitions (in a Redis there may be)."""
-    from pipelines.features.plan import store_name
+def kept_stores(folder: Path, features: FeatureSet) -> Iterator[OnlineStore]:
+    """Every online store of these definitions that there is, also of a setting that was changed since."""
+    from pipelines.features.stream import OnlineStore
 
-    return bool(os.environ.get(VARIABLE)) or (folder / f"{store_name(features)}.db").is_file()
+    return (OnlineStore.at(folder, features, at) for at in {"sqlite", "lmdb", where()} if OnlineStore.kept(folder, features, at))
 
 
 def champion_features(home: Home, case: str) -> FeatureSet | None:

@@ -1,6 +1,7 @@
 """A person taken out of the online store: what is left is what a store makes of a log in which they never were."""
 
 import oracle
+import pytest
 import worlds
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,19 +92,25 @@ def test_what_is_stored_afterwards_is_what_a_store_makes_of_the_log_without_them
     assert read(store, SOLD, 134 * HOUR, customer="c2", item="i1")["cents_1d"] == 0
 
 
-def test_no_byte_of_them_is_left_in_the_stores_files(tmp_path):
-    store = OnlineStore(tmp_path / "s.db", SOLD)
+@pytest.mark.parametrize("where", ["sqlite", "lmdb"])
+def test_no_byte_of_them_is_left_in_the_stores_files(tmp_path, where):
+    store = OnlineStore.at(tmp_path, SOLD, where)
     log = worlds.logged([buy(f"x{n}", n * HOUR // 9, customer=f"somebody-{n % 4}", item="i", cents=n) for n in range(900)])
     for at in range(0, 900, 30):
         store.apply(log[at : at + 30])
-    assert any(b"somebody-2" in path.read_bytes() for path in tmp_path.iterdir())
+    assert holding(tmp_path, b"somebody-2")
     store.erase(of_person(log, "somebody-2"))
-    assert not [path.name for path in tmp_path.iterdir() if b"somebody-2" in path.read_bytes()]
-    assert any(b"somebody-1" in path.read_bytes() for path in tmp_path.iterdir())
+    assert holding(tmp_path, b"somebody-2") == []
+    assert holding(tmp_path, b"somebody-1")
 
 
-def test_a_worker_of_another_process_does_not_write_them_back(tmp_path):
-    worker, other = OnlineStore(tmp_path / "s.db", SOLD), OnlineStore(tmp_path / "s.db", SOLD)
+def holding(folder, text):
+    return [path.name for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
+
+
+@pytest.mark.parametrize("where", ["sqlite", "lmdb"])
+def test_a_worker_of_another_process_does_not_write_them_back(tmp_path, where):
+    worker, other = (OnlineStore.at(tmp_path, SOLD, where) for _ in range(2))
     log = worlds.logged([
         buy(f"x{n}", n * HOUR // 9, customer=f"somebody-{n % 2}", item="i", cents=100 - n) for n in range(60)
     ])  # fmt: skip

@@ -51,14 +51,18 @@ def sent(rng, start, count):
     return found
 
 
-def work(folder, seed, seconds):
+def opened(folder, where):
+    return OnlineStore.at(folder, FEATURES, where)
+
+
+def work(folder, where, seed, seconds):
     """A life of the worker: micro-batches of any size, one in ten delivered again, until it is killed or the log ends.
 
     It dies after so many seconds of its own work, however busy the machine is, by a signal that nothing catches: between two
     instructions, wherever it is, as by kill -9.
     """
     rng = random.Random(seed)
-    log, store = SqliteLog(folder / "log.db"), OnlineStore(folder / "online.db", FEATURES)
+    log, store = SqliteLog(folder / "log.db"), opened(folder, where)
     if seconds is not None:
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -70,12 +74,12 @@ def work(folder, seed, seconds):
         store.apply_stored(rows)
 
 
-def life(folder, seed, seconds):
+def life(folder, where, seed, seconds):
     """Whether the worker was killed; None lets it live."""
     child = os.fork()
     if child == 0:
         try:
-            work(folder, seed, seconds)
+            work(folder, where, seed, seconds)
             os._exit(0)
         finally:
             os._exit(3)
@@ -91,7 +95,7 @@ def content(store):
         for page in store.values.scan(b"v%c" % group.number):
             for key, value in page:
                 state = unpack(value, group)
-                rows[key[1:]] = list(state[ROWS])
+                rows[key[1:]] = [unpack_row(row) for row in state[ROWS]]
                 for n, series in enumerate(group.series):
                     reached = max(state[NEWEST] - series.reach, state[FROM][n])
                     numbers, width = state[series.slot], series.width
@@ -102,7 +106,7 @@ def content(store):
     for group in store.plan.groups:
         for page in store.values.scan(b"c%c" % group.number):
             for key, value in page:
-                rows[key[1:-5]] += unpack_rows(value)
+                rows[key[1:-5]] += [unpack_row(row) for row in unpack_rows(value)]
     for page in store.values.scan(b"i"):
         ids |= {key: unpack_row(value) for key, value in page}
     return tiles, {key: sorted(found) for key, found in rows.items()}, ids, store.offset()
@@ -114,11 +118,11 @@ def answers(store, now):
     return {name: [str(value) for value in values] for name, values in columns.items()}, offset
 
 
-def killed(folder, kills, seed=5):
+def killed(folder, kills, where, seed=5):
     rng, at, done = random.Random(seed), 0, 0
     log = SqliteLog(folder / "log.db")
     while done < kills:
-        if not life(folder, rng.random(), rng.uniform(0.001, 0.08)):
+        if not life(folder, where, rng.random(), rng.uniform(0.001, 0.08)):
             log.append(sent(rng, at, CHUNK), arrived=at)
             at += CHUNK
         else:
@@ -126,21 +130,24 @@ def killed(folder, kills, seed=5):
             if done % 4 == 0:  # a fresh worker always finds something to do
                 log.append(sent(rng, at, CHUNK), arrived=at)
                 at += CHUNK
-    life(folder, 0, None)
-    damaged, clean = OnlineStore(folder / "online.db", FEATURES), OnlineStore(folder / "clean.db", FEATURES)
+    life(folder, where, 0, None)
+    damaged, clean = opened(folder, where), OnlineStore(folder / "clean.db", FEATURES)
     clean.apply_stored(log.stored(limit=10**6))
     assert clean.offset() == log.last_offset() > 0
-    assert sqlite3.connect(folder / "online.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    if damaged.path:
+        assert sqlite3.connect(damaged.path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
     for mine, wanted in zip(content(damaged), content(clean), strict=True):
         assert mine == wanted
     assert answers(damaged, at * 60_000_000) == answers(clean, at * 60_000_000)
     return clean.offset()
 
 
-def test_a_worker_that_is_killed_fifteen_times_leaves_what_a_clean_run_makes(tmp_path):
-    assert killed(tmp_path, 15) > CHUNK
+@pytest.mark.parametrize("where", ["sqlite", "lmdb"])
+def test_a_worker_that_is_killed_fifteen_times_leaves_what_a_clean_run_makes(tmp_path, where):
+    assert killed(tmp_path, 15, where) > CHUNK
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_three_hundred_times_leaves_what_a_clean_run_makes(tmp_path):
-    assert killed(tmp_path, 300) > 10 * CHUNK
+@pytest.mark.parametrize("where", ["sqlite", "lmdb"])
+def test_a_worker_that_is_killed_three_hundred_times_leaves_what_a_clean_run_makes(tmp_path, where):
+    assert killed(tmp_path, 300, where) > 10 * CHUNK

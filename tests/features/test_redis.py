@@ -31,7 +31,11 @@ def values(redis_server):
 @settings(max_examples=20, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(log=worlds.histories(), data=st.data())
 def test_redis_says_what_the_oracle_says(log, data, redis_server):
-    store = OnlineStore(RedisValues(redis_server.url, f"law{next(fresh)}"), CASE.features)
+    law(OnlineStore(RedisValues(redis_server.url, f"law{next(fresh)}"), CASE.features), log, data)
+
+
+def law(store, log, data):
+    """A store over some values, at each ask of a history, says what the oracle says."""
     reader, at = StreamReader(store, CASE.features, worlds.BUY), 0
     for ask in worlds.asks_of(log):
         known = [e for e in log if e.arrived <= ask.ts]

