@@ -30,7 +30,7 @@ def main() -> int:
     kept = json.loads(page.FIGURES.read_text("utf-8")) if page.FIGURES.exists() else {"parts": {}}
     for name in asked.only or PARTS:
         found = importlib.import_module(f"benchmarks.features.{name}").run(asked.scale, asked.rounds, asked.work)
-        found |= {"machine": _machine(), "load": os.getloadavg()[2]}
+        found |= {"machine": _machine(), "load": os.getloadavg()[1]}
         kept["parts"][name] = _added(kept["parts"].get(name), found) if asked.more else found
         if asked.scale == 1:
             _write(kept)

@@ -15,6 +15,8 @@ from typing import Any
 from benchmarks.features import stream
 from benchmarks.features.contest import Contestant, profile, result, rounds, tell
 
+OURS = tuple(Contestant(f"ours, {name}", "ours/reads.py", None, {"where": name.lower()}) for name in ("LMDB", "SQLite"))
+
 SHARE = 0.2
 """Of the stream's events, and of its keys: what a key holds stays the same."""
 
@@ -27,17 +29,16 @@ def run(scale: float, count: int, work: Path) -> dict[str, Any]:
     for each in measured.values():
         if wrong := [one for one in each if one["wrong"]]:
             raise SystemExit(f"a result is wrong: {wrong[0]}; nothing was written")
-    return {"scale": scale, "rounds": measured, "profile": profile(Contestant("ours", "ours/reads.py"), folder)}
+    return {"scale": scale, "rounds": measured, "profile": profile(OURS[0], folder)}
 
 
 def _contestants(folder: Path, address: str | None) -> tuple[Contestant, ...]:
-    ours = Contestant("ours, embedded", "ours/reads.py")
-    values = {"values": str(result(folder, ours).with_suffix(""))}
-    embedded = (ours, Contestant("Feast, SQLite", "peers/feast/reads.py", "feast", values))
+    values = {"values": str(result(folder, OURS[1]).with_suffix(""))}
+    embedded = (*OURS, Contestant("Feast, SQLite", "peers/feast/reads.py", "feast", values))
     if address is None:
         tell("there is no redis-server on the path: SQLite alone is measured")
         return embedded
-    url, host = {"url": f"redis://{address}/0"}, {**values, "address": f"{address},db=1"}
+    url, host = {"where": f"redis://{address}/0"}, {**values, "address": f"{address},db=1"}
     return (
         *embedded,
         Contestant("ours, Redis", "ours/reads.py", None, url),

@@ -19,10 +19,12 @@ def contestants(scale: float) -> tuple[Contestant, ...]:
 
     follow = {"rate": str(RATE), "seconds": str(SECONDS if scale == 1 else 1)}
     return (
-        Contestant("ours", "ours/stream.py"),
-        Contestant("ours, twelve features", "ours/stream.py", None, {"features": "TRAINING"}),
+        Contestant("ours, LMDB", "ours/stream.py", None, {"where": "lmdb"}),
+        Contestant("ours, SQLite", "ours/stream.py", None, {"where": "sqlite"}),
+        Contestant("ours, LMDB, twelve features", "ours/stream.py", None, {"features": "TRAINING", "where": "lmdb"}),
         Contestant("ours, the update alone", "ours/update.py"),
-        Contestant("ours, followed", "ours/freshness.py", None, follow),
+        Contestant("ours, LMDB, followed", "ours/freshness.py", None, {"where": "lmdb", **follow}),
+        Contestant("ours, SQLite, followed", "ours/freshness.py", None, {"where": "sqlite", **follow}),
         Contestant("Bytewax stateful_map", "peers/bytewax/stream.py", "bytewax", some(100_000)),
         Contestant("River Agg + TimeRolling", "peers/river/stream.py", "river", some(30_000)),
         Contestant("Spark Structured Streaming", "peers/spark/stream.py", "spark", some(40_000)),

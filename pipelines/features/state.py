@@ -177,8 +177,10 @@ def value_key(group: Group, key: Any) -> bytes:
 
 def value_keys(group: Group, keys: Iterable[Any]) -> list[bytes]:
     """The same of many."""
-    begin, pack_key = b"v%c" % group.number, _pack_key
-    return [begin + (pack_key(key) if key.__class__ in (str, int) else _key(key)) for key in keys]
+    begin = b"v%c" % group.number
+    keys = list(keys)
+    pack = _pack_key if {str, int}.issuperset(map(type, keys)) else _key
+    return [begin + pack(key) for key in keys]
 
 
 def chunks_for(group: Group, key: Any, rows: list[Packed]) -> Iterable[tuple[bytes, list[Packed]]]:

@@ -12,6 +12,7 @@ older than that still enters an EVER tile; a correction of an event so old is co
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,7 @@ __all__ = ["OnlineStore", "StreamReader"]
 MANY = 8
 """Rows from which on a question is answered for all of them at once; for fewer, one by one is faster."""
 
-SIMPLE = (str, int)
+SIMPLE = {str, int}
 """Classes of most keys, which are what they are."""
 
 TRIES = 20
@@ -131,7 +132,7 @@ class StreamReader:
     ) -> tuple[dict[str, np.ndarray], int]:
         store = self._store
         ids = [store.id_key(self._asks.kind, event.id) for event in asks] if self._own_kept else []
-        found = store.values.get([HEAD, *{name for _, names in keys for name in names}, *ids])
+        found = store.values.get([HEAD, *set().union(*(names for _, names in keys)), *ids])
         head = store.head(found.get(HEAD))
         if head.horizons:
             self._check_horizons(head, asks)
@@ -160,8 +161,9 @@ class StreamReader:
     def _column(self, name: str, asks: Sequence[Event], pairs: dict[str, np.ndarray] | None, owner: Sequence[int]) -> list[Any]:
         if pairs is not None and name == "candidate":
             return pairs["candidate"].tolist()
-        values = [event.id if name == "id" else event.body.get(name) for event in asks]
-        values = [value if value.__class__ in SIMPLE else plain(value) for value in values]
+        values = [event.id for event in asks] if name == "id" else [event.body.get(name) for event in asks]
+        if not SIMPLE.issuperset(map(type, values)):
+            values = list(map(plain, values))
         return values if pairs is None else [values[n] for n in owner]
 
     def _rows(
@@ -200,8 +202,8 @@ class StreamReader:
         self, moment: Moment, lookup: Lookup, asks: Sequence[Event], owner: Sequence[int], keys: Keys, own: Sequence[Row | None]
     ) -> list[np.ndarray]:
         """The lookup's columns, each for all rows at once but for those where that does not hold."""
-        ts = np.array([asks[n].ts for n in owner], dtype=np.int64)
-        together = Together(lookup.group, [moment.found.get(name, lookup.nothing) for name in keys[1]])
+        ts = np.fromiter((asks[n].ts for n in owner), np.int64, len(owner))
+        together = Together(lookup.group, list(map(moment.found.get, keys[1], repeat(lookup.nothing))))
         columns: list[np.ndarray] = []
         left: set[int] = {row for row, n in enumerate(owner) if own[n] is not None} if any(own) else set()
         for question in lookup.questions:

@@ -34,7 +34,7 @@ class Together:
     def __init__(self, group: Group, values: Sequence[bytes]) -> None:
         many = len(group.series)
         self._words = np.frombuffer(b"".join(values), dtype="<f8")
-        sizes = np.array(list(map(len, values))) // WORD
+        sizes = np.fromiter(map(len, values), np.int64, len(values)) // WORD
         starts = sizes.cumsum() - sizes
         head = self._words[starts[:, None] + np.arange(2 + 2 * many)]
         self._newest = head[:, 0]

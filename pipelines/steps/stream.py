@@ -100,7 +100,9 @@ def kept_stores(folder: Path, features: FeatureSet) -> Iterator[OnlineStore]:
     """Every online store of these definitions that there is, also of a setting that was changed since."""
     from pipelines.features.stream import OnlineStore
 
-    return (OnlineStore.at(folder, features, at) for at in {"sqlite", "lmdb", where()} if OnlineStore.kept(folder, features, at))
+    return (
+        OnlineStore.at(folder, features, at) for at in {"sqlite", "lmdb", where()} if OnlineStore.kept(folder, features, at)
+    )
 
 
 def champion_features(home: Home, case: str) -> FeatureSet | None:

@@ -25,10 +25,10 @@ TICK = 0.01
 ARRIVED = 'SELECT arrived FROM events WHERE "offset" > ? ORDER BY "offset" LIMIT ?'
 
 
-def prepare(folder: Path, rate: str, seconds: str) -> Any:
+def prepare(folder: Path, where: str, rate: str, seconds: str) -> Any:
     work = Path(tempfile.mkdtemp())
     SqliteLog(work / "log.db").close()
-    return folder, work, OnlineStore(work / "online.db", STREAM), int(rate), float(seconds)
+    return folder, work, OnlineStore.at(work, STREAM, where), int(rate), float(seconds)
 
 
 def run(ready: Any) -> np.ndarray:

@@ -21,10 +21,10 @@ from pipelines.store.log import SqliteLog
 ONES, HUNDREDS, WARM = 4000, 400, 50
 
 
-def prepare(folder: Path, url: str = "") -> Any:
+def prepare(folder: Path, where: str) -> Any:
     """Two stores, as two use cases have, that have seen the whole log."""
     log, work = SqliteLog(folder / "log.db"), Path(tempfile.mkdtemp())
-    stores = [OnlineStore.at(work, features, url or None) for features in (CUSTOMER, ITEM)]
+    stores = [OnlineStore.at(work, features, where) for features in (CUSTOMER, ITEM)]
     for store in stores:
         drain(log, store, log.last_offset())
     return folder, stores

@@ -25,10 +25,10 @@ KINDS = ("activity",)
 CHECKED = 500
 
 
-def prepare(folder: Path, features: str = "STREAM") -> tuple[Path, SqliteLog, OnlineStore]:
+def prepare(folder: Path, where: str, features: str = "STREAM") -> tuple[Path, SqliteLog, OnlineStore]:
     """A store that holds the history, and the log with the news behind it."""
     log = SqliteLog(folder / "log.db")
-    store = OnlineStore(Path(tempfile.mkdtemp()) / "online.db", getattr(definitions, features))
+    store = OnlineStore.at(Path(tempfile.mkdtemp()), getattr(definitions, features), where)
     drain(log, store, log.last_offset() - news(folder))
     return folder, log, store
 
