@@ -190,7 +190,7 @@ class MicroBatch:
             keys = {row[at[0]] for row in rows} if len(at) == 1 else {tuple(row[i] for i in at) for row in rows}
             mine = {key for key in keys if key is not None and (len(at) == 1 or None not in key)}
             self.touched[group.number] |= mine
-            missing |= {value_key(group, key): (group, key) for key in mine - states.keys()}
+            missing |= {value_key(group, key): (group, key) for key in mine if key not in states}
         found = self.store.values.get(list(missing)) if missing else {}
         for name, (group, key) in missing.items():
             data = found.get(name)

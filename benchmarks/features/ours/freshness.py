@@ -28,7 +28,9 @@ ARRIVED = 'SELECT arrived FROM events WHERE "offset" > ? ORDER BY "offset" LIMIT
 def prepare(folder: Path, where: str, rate: str, seconds: str) -> Any:
     work = Path(tempfile.mkdtemp())
     SqliteLog(work / "log.db").close()
-    return folder, work, OnlineStore.at(work, STREAM, where), int(rate), float(seconds)
+    store = OnlineStore.at(work, STREAM, where)
+    store.updates, store.fills, store.oldest  # noqa: B018  a worker that is under way has compiled them
+    return folder, work, store, int(rate), float(seconds)
 
 
 def run(ready: Any) -> np.ndarray:
