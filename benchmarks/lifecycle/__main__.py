@@ -25,6 +25,7 @@ FIRST, SEEDS = 101, 20
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.lifecycle", description=__doc__)
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many shops ({SEEDS})")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, help="which use cases to measure (both)")
     parser.add_argument("--processes", type=int, default=2, help="how many at once (2)")
     parser.add_argument(
         "--folder", type=Path, default=ROOT / ".shelflife" / "lifecycle", help="where finished seasons are kept"
@@ -33,7 +34,7 @@ def main() -> int:
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     if not asked.page:
-        _measure(range(FIRST, FIRST + asked.seeds), asked.folder, asked.processes)
+        _measure(range(FIRST, FIRST + asked.seeds), asked.cases, asked.folder, asked.processes)
     seasons = {case: read(asked.folder, case) for case in CASES}
     done = {
         "setting": vars(Setting()),
@@ -46,23 +47,23 @@ def main() -> int:
     return 0
 
 
-def _measure(seeds: Sequence[int], folder: Path, processes: int) -> None:
+def _measure(seeds: Sequence[int], cases: Sequence[str], folder: Path, processes: int) -> None:
     """Each seed in a process; what has been measured before is not measured again."""
-    waiting = [seed for seed in seeds if not all(_file(folder, case, seed).exists() for case in CASES)]
+    waiting = [seed for seed in seeds if not all(_file(folder, case, seed).exists() for case in cases)]
     with ProcessPoolExecutor(processes) if processes > 1 else nullcontext() as pool:
-        for seed, seconds in (pool.map if pool else map)(one, waiting, [folder] * len(waiting)):
+        for seed, seconds in (pool.map if pool else map)(one, waiting, [folder] * len(waiting), [cases] * len(waiting)):
             print(f"shop {seed}: {seconds:.0f} s of CPU", file=sys.stderr, flush=True)
 
 
-def one(seed: int, folder: Path) -> tuple[int, float]:
-    """Simulate the shop of this seed and take each use case through it; the CPU seconds that it took."""
+def one(seed: int, folder: Path, cases: Sequence[str] = CASES) -> tuple[int, float]:
+    """Simulate the shop of this seed and take each of the use cases through it; the CPU seconds that it took."""
     from benchmarks.lifecycle.season import block_of, season
     from benchmarks.lifecycle.shop import simulated
     from pipelines.steps.workspace import Workspace
 
     began = time.process_time()
     shop, workspace = simulated(Setting(), seed), Workspace(ROOT)
-    for case in CASES:
+    for case in cases:
         if not _file(folder, case, seed).exists():
             found = season(shop, workspace.case(case), block_of(workspace, case, shop.setting))
             part = _file(folder, case, seed).with_suffix(".part")

@@ -126,8 +126,8 @@ def _between(table: pa.Table, since: int, until: int, kind: str, held: Held) -> 
 
 
 def look(desk: Desk, feeds: Feeds, champion: Model, as_of: int, formers: Sequence[Model]) -> tuple[Diagnosis, int]:
-    """The watch's whole look of a Monday morning: what it makes of it with the windows of labels before; and, where quality has
-    fallen for good, how many models back the one is that would provably answer better; 0 for none."""
+    """The watch's whole look of a Monday morning: what it makes of it with the windows of labels before; and how many models back
+    the one is that would answer better; 0 for none."""
     watch = desk.block.monitor
     if failing := feeds.at(as_of).failing:
         broken = [Finding(f"quality: {sentence}", "fail", None, "a feed as before") for sentence in failing]
@@ -142,8 +142,6 @@ def look(desk: Desk, feeds: Feeds, champion: Model, as_of: int, formers: Sequenc
     findings += [outcomes.estimated(as_of), found]
     before = outcomes.lasting() if found.status == "fail" else []
     diagnosis = triage([*before, findings], watch)
-    if not (diagnosis.retrain and found.status == "fail"):
-        return diagnosis, 0
     said = outcomes.recall({str(back): model.score(rows) for back, model in enumerate(formers[: recall.MOST], 1)})
     return diagnosis, int(recall.best(said) or 0)
 

@@ -28,16 +28,18 @@ REASONS = {
         "Why not less than all others: the new ways of the fraudsters last for two months or so, and then the old ones are back. What a "
         "challenger has learnt ends four weeks before it is judged (the label's delay twice, the holdout, half of the validation part), "
         "so the first one that knows the new ways comes when half of their time is over, and what has learnt them is wrong soon after. "
-        "The watch brings a former model back, but only once matured labels have shown for two weeks that quality fell. Who never "
+        "The watch then brings the model before back, but not before labels of the old ways have matured. Who never "
         "changes anything pays while the new ways last, and is right again afterwards. Two weeks of labels hold "
         "some sixty frauds: what they say of a challenger is wide."
     ),
     "demand": (
         "Why not less than all others: a demand model hardly ages here, for its features carry the level (what sold in the last weeks); "
         "only the answer to prices changes, and changes back. All items live through the same weeks: a promotion or a change moves many "
-        "of them together, and two weeks of labels are two such draws, however many items there are. The gate resamples items, not "
-        "weeks, so it is surer of the weeks to come than it can be: a model that was better on two of them may be dearer on the next, "
-        "and the first model, which nobody touches, is a hard one to beat. What the gate does prevent is following every week's noise."
+        "of them together, and labels that add up seven days share most of them with the days beside. So two weeks of labels are two "
+        "draws of what a week does, however many items there are, and the gate counts them as two (`gate.together: 7d`): a challenger "
+        "passes only where both weeks say almost the same, which is seldom. Who takes items alone for independent is surer than two weeks "
+        "allow, and promotes models that were better on them and are dearer on the next. Where nothing passes the first model goes on "
+        "answering, and it is a hard one to beat."
     ),
 }
 """Why a policy is not provably beaten, by use case: said only where one is not."""

@@ -135,9 +135,9 @@ class Ours(Policy):
     name = "shelflife"
     says = (
         "Every morning the feeds are looked at, and a broken day is held from training; every Monday the watch looks at drift and at "
-        "matured labels. Where quality has fallen for good and a model that answered before would provably answer better, a person "
-        "brings that one back, as the mail says. Every Monday a challenger is trained, unless the data do not validate or the "
-        "controller says no, and it answers only when the gate passes it against the answering model on the newest matured holdout."
+        "matured labels, and asks the models that answered before: one that would answer better, a person brings back, as the mail says. "
+        "Every Monday a challenger is trained, unless the data do not validate or the controller says no, and it answers only when the "
+        "gate passes it against the answering model on the newest matured holdout."
     )
 
     def __init__(self, desk: Desk, feeds: Feeds, first: Model) -> None:

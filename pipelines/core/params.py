@@ -110,7 +110,8 @@ class Gate:
     else. `looks`: a holdout that was opened so often is retired. `shadow`: so many requests since its run began the challenger
     answers again, deciding nothing, before it may replace a champion. `together`: the length of time that all live through
     alike, whoever they are (a promotion, a campaign, a label that adds up the same days): a gain must show in more of such
-    blocks than chance explains; 0s where there is no such thing.
+    blocks than chance explains; 0s where there is no such thing. `back`: how sure one must be that a release that answered before
+    would answer better, to go back to it.
     """
 
     margin: float
@@ -131,6 +132,7 @@ class Gate:
     looks: int = 5
     shadow: int = 0
     together: timedelta = timedelta(days=1)
+    back: float = 0.8
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data; durations are microseconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.core.params import Monitor
@@ -17,6 +17,7 @@ alarm."""
 
 
 SERVED = "served features differ"
+BACK = "a release before does better"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,13 @@ def served(at: int, findings: Sequence[Finding]) -> Told:
     """A look in short, about served features alone (the skew ledger): their alarm is closed by their own calm looks."""
     skew = [f.status for f in findings if f.name.startswith("skew: ")]
     return Told(at, SERVED if "fail" in skew else "", bool(skew) and set(skew) == {"pass"})
+
+
+def better(at: int, formers: Mapping[str, Finding]) -> Told:
+    """A look in short, about the releases before alone: whether one of them would answer better. What could not be computed is
+    not calm."""
+    found = any(f.status == "pass" for f in formers.values())
+    return Told(at, BACK if found else "", not found and all(f.low is not None for f in formers.values()))
 
 
 def cause(diagnosis: Diagnosis, findings: Sequence[Finding]) -> str:

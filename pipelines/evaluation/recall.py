@@ -10,7 +10,7 @@ from pipelines.core.usecase import UseCase
 from pipelines.core.verdict import Finding, judged
 from pipelines.evaluation.cost import has_cost, mean_cost
 from pipelines.evaluation.metrics import metric, statistics
-from pipelines.evaluation.paired import Draws, enough, lived, resample, spend
+from pipelines.evaluation.paired import Draws, enough, lived, resample
 from pipelines.evaluation.statistic import Array, Labelled, Statistic
 
 MOST = 3
@@ -20,28 +20,27 @@ MOST = 3
 def recall(
     case: UseCase, gate: Gate, rows: Labelled, champion: Array, formers: Mapping[str, Array], amounts: Any = None, *, seed: int
 ) -> dict[str, Finding]:
-    """Of each former release, by its scores: the paired gain over the champion in the primary metric, on labels that nobody had
-    learnt from. The error that the gate allows a challenger is shared among them.
+    """Of each former release, by its scores: what it would save in money over the champion (where nobody has put money on the
+    answers, what it would gain in the primary metric), on labels that nobody had learnt from.
 
-    Passes where the gain is above the gate's margin for sure and the answers are not provably dearer. It need not show anything
-    else again: a former release has passed the gate once, and its bytes are the ones that did.
+    Passes where that is above nothing as surely as `gate.back` asks for, the error shared among those that are asked. To go back
+    takes less than to go on: a newcomer has shown what it can on one holdout alone, a former release has passed the gate and
+    answered, its bytes are the ones that did, and whoever goes back in error is where he was. It need not show anything else again.
     """
-    name, wanted = case.metrics[0], f"a gain above {gate.margin:g} over the champion, at no provable cost"
+    name, wanted = _name(case), f"better than the champion, {gate.back:.0%} sure"
+    if not formers:
+        return {}
     if few := _few(gate, rows):
         return {who: Finding(f"{who}: {name}", "unsure", None, wanted, advice=few) for who in formers}
-    alpha = spend(gate.confidence, 0) / max(len(formers), 1)
+    alpha = (1 - gate.back) / len(formers)
     everybody = {"champion": champion, **formers}
 
     def made(rows: Labelled) -> dict[str, Statistic]:
-        each = {f"{who} {name}": statistics([name], rows, scores)[name] for who, scores in everybody.items()}
-        costs = everybody if has_cost(case.answers) else {}
-        return each | {f"{who} cost": mean_cost(case.answers, rows, scores, amounts) for who, scores in costs.items()}
+        return {who: _worth(case, rows, scores, amounts) for who, scores in everybody.items()}
 
     drawn = lived(resample(made(rows), rows.units, resamples=enough(gate.resamples, alpha), seed=seed), made, rows, seed=seed)
-    orient = metric(name, rows.levels).orient
-    gains = {who: drawn[f"{who} {name}"].map(orient) - drawn[f"champion {name}"].map(orient) for who in formers}
-    saved = {who: drawn["champion cost"] - drawn[f"{who} cost"] for who in formers} if has_cost(case.answers) else {}
-    return {who: _found(f"{who}: {name}", wanted, gains[who], saved.get(who), gate.margin, alpha) for who in formers}
+    better = {who: _oriented(case, rows, draws) for who, draws in drawn.items()}
+    return {who: _found(f"{who}: {name}", wanted, better[who] - better["champion"], alpha) for who in formers}
 
 
 def best(found: Mapping[str, Finding]) -> str | None:
@@ -50,15 +49,29 @@ def best(found: Mapping[str, Finding]) -> str | None:
     return max(passing, key=lambda who: found[who].observed or 0.0, default=None)
 
 
-def _found(name: str, wanted: str, gain: Draws, saved: Draws | None, margin: float, alpha: float) -> Finding:
+def _name(case: UseCase) -> str:
+    return "saving in currency units per 1,000 answers" if has_cost(case.answers) else f"gain in {case.metrics[0]}"
+
+
+def _worth(case: UseCase, rows: Labelled, scores: Array, amounts: Any) -> Statistic:
+    if has_cost(case.answers):
+        return mean_cost(case.answers, rows, scores, amounts)
+    return statistics(case.metrics[:1], rows, scores)[case.metrics[0]]
+
+
+def _oriented(case: UseCase, rows: Labelled, draws: Draws) -> Draws:
+    """So that more is better: currency units per 1,000 answers (a thousand answers, a hundred cents), or the metric."""
+    if has_cost(case.answers):
+        return draws.map(lambda cents: -10 * cents)
+    return draws.map(metric(case.metrics[0], rows.levels).orient)
+
+
+def _found(name: str, wanted: str, gain: Draws, alpha: float) -> Finding:
     seen = gain.interval(alpha)
     if not seen.known:
         return Finding(name, "unsure", None, wanted, advice="it cannot be computed with confidence from these rows")
-    rules = {"passes_if": f"low > {margin!r}", "fails_unless": f"high >= {margin!r}"}
-    finding = judged(name, seen.estimate, wanted, **rules, low=seen.low, high=seen.high, sure=seen.sure)
-    if finding.status == "pass" and saved is not None and not saved.interval(alpha).high >= 0:
-        return Finding(name, "unsure", seen.estimate, wanted, seen.low, seen.high, seen.sure, "its answers would cost more")
-    return finding
+    rules = {"passes_if": "low > 0", "fails_unless": "high >= 0"}
+    return judged(name, seen.estimate, wanted, **rules, low=seen.low, high=seen.high, sure=seen.sure)
 
 
 def _few(gate: Gate, rows: Labelled) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.clock import iso, micros, spell
 from pipelines.core.verdict import Finding
-from pipelines.evaluation.alarm import CALLS, SERVED, Alarm, Told, follow, served, told
+from pipelines.evaluation.alarm import BACK, CALLS, SERVED, Alarm, Told, better, follow, served, told
+from pipelines.evaluation.recall import best
 from pipelines.evaluation.triage import Diagnosis
 from pipelines.steps import journal
 
@@ -75,6 +76,34 @@ def raise_served(home: Home, case: str, monitor: Monitor, findings: Sequence[Fin
         f"- shelflife rollback {case}, if another release answers from other features.", f"- {QUIETER.format(case=case)}",
     ]  # fmt: skip
     return _send(home, case, mine, SERVED, "\n".join(lines) + "\n", now)
+
+
+def raise_back(home: Home, case: str, monitor: Monitor, formers: Mapping[str, Finding], as_of: int, now: int) -> str:
+    """The same for a release that answered before and would answer better: one mail when it would, one when it is over."""
+    before = home.decisions.last(case, "look", REMEMBERED, before=as_of)
+    looks = [better(d.at, {row["name"]: Finding(**row) for row in d.body.get("formers", [])}) for d in before]
+    mine = _followed(home, case, monitor, [*looks, better(as_of, formers)], now)
+    if mine is None:
+        return ""
+    lines = [
+        f"{case}: a release that answered before would answer better, seen as of {iso(as_of)}.", "",
+        *(f"- {finding.sentence()}" for finding in formers.values()), "",
+        "They were asked the same asks as the champion, on the newest matured labels. A change that ends makes the model that had learnt it the wrong one.",
+        "", "What you can do:", *(f"- {words}" for words in way_back(case, formers)), f"- {QUIETER.format(case=case)}",
+    ]  # fmt: skip
+    return _send(home, case, mine, BACK, "\n".join(lines) + "\n", now)
+
+
+def way_back(case: str, formers: Mapping[str, Finding]) -> list[str]:
+    """What a person can do at once, where a release that answered before would answer better."""
+    name = best(formers)
+    if name is None:
+        return []
+    back = list(formers).index(name) + 1
+    times = "" if back == 1 else f", {back} times"
+    return [
+        f"A release that answered before would do better: {formers[name].sentence()}. To let it answer: shelflife rollback {case}{times}."
+    ]
 
 
 def _followed(home: Home, case: str, monitor: Monitor, looks: Sequence[Told], now: int) -> Alarm | None:

@@ -86,7 +86,7 @@ def see(workspace: Workspace, home: Home, case: str, as_of: int) -> Seen:
     findings += [outcomes.estimated(as_of), found]
     fell = found.status == "fail"
     labels, positives = outcomes.fresh(_last_learnt(home, case, as_of))
-    former = outcomes.recall(_formers(home, usecase, rows)) if fell else {}
+    former = outcomes.recall(_formers(home, usecase, rows))
     return Seen(
         as_of, findings, outcomes.lasting() if fell else [], outcomes.money() if fell else None, labels, positives, {}, rows, scores,
         former,

@@ -138,28 +138,15 @@ def act(
         done.append("Retraining is proposed." if decision.start else f"No retraining: {decision.reason}.")
     if diagnosis.kind != "quiet":
         done.append("The champion keeps answering.")
-    if diagnosis.retrain:
-        done += _way_back(case, seen.former)
+    done += alarms.way_back(case, seen.former)
     currency = workspace.params.shop.currency
     if said := alarms.raise_alarms(home, case, block.monitor, diagnosis, seen, done, now, currency):
         done.append(said)
     if said := alarms.raise_served(home, case, block.monitor, seen.findings, seen.as_of, now):
         done.append(said)
+    if said := alarms.raise_back(home, case, block.monitor, seen.former, seen.as_of, now):
+        done.append(said)
     return tuple(done), proposal
-
-
-def _way_back(case: str, formers: Mapping[str, Finding]) -> list[str]:
-    """What a person can do at once, where a release that answered before would provably answer better."""
-    from pipelines.evaluation.recall import best
-
-    name = best(formers)
-    if name is None:
-        return []
-    back = list(formers).index(name) + 1
-    times = "" if back == 1 else f", {back} times"
-    return [
-        f"A release that answered before would do better: {formers[name].sentence()}. To let it answer: shelflife rollback {case}{times}."
-    ]
 
 
 def _quarantine(home: Home, seen: looking.Seen, diagnosis: Diagnosis, now: int) -> list[str]:

@@ -274,12 +274,14 @@ def test_a_shop_in_which_nothing_ever_passed_is_said_to_be_one():
 
 def test_what_was_measured_is_not_measured_again_and_shops_for_looking_are_not_reported(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(bench, "one", lambda seed, folder: (asked.append(seed), (seed, 0.0))[1])
+    monkeypatch.setattr(bench, "one", lambda seed, folder, cases: (asked.append((seed, *cases)), (seed, 0.0))[1])
     for case in bench.CASES:
         for seed in (2, bench.FIRST):
             (tmp_path / f"{case}-{seed:03d}.json").write_text(json.dumps({"seed": seed}))
-    bench._measure(range(bench.FIRST, bench.FIRST + 2), tmp_path, 0)
-    assert asked == [bench.FIRST + 1]
+    (tmp_path / f"demand-{bench.FIRST + 2:03d}.json").write_text(json.dumps({"seed": bench.FIRST + 2}))
+    for cases in (["demand"], bench.CASES):
+        bench._measure(range(bench.FIRST, bench.FIRST + 3), cases, tmp_path, 0)
+    assert asked == [(bench.FIRST + 1, "demand"), (bench.FIRST + 1, *bench.CASES), (bench.FIRST + 2, *bench.CASES)]
     assert [season["seed"] for season in bench.read(tmp_path, "fraud")] == [bench.FIRST]
 
 

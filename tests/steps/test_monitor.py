@@ -5,7 +5,6 @@ import pytest
 import small_shop
 
 from pipelines.core.clock import iso
-from pipelines.core.verdict import Finding
 from pipelines.shop.incidents import Incident
 from pipelines.steps import alarms, bundle, looking, monitor, simulate
 
@@ -79,16 +78,6 @@ def test_a_former_release_is_scored_on_the_rows_of_the_look(watched, monkeypatch
     found = looking._formers(home, usecase, rows)
     assert list(found) == ["1 release back"]
     assert np.array_equal(found["1 release back"], scores)
-
-
-def test_the_mail_names_the_way_back_only_where_one_would_surely_do_better():
-    sure = Finding("1 release back: average_precision", "unsure", 0.1, "a gain", -0.1, 0.3, 0.95)
-    better = Finding("2 releases back: average_precision", "pass", 0.2, "a gain", 0.1, 0.3, 0.95)
-    assert monitor._way_back(CASE, {}) == []
-    assert monitor._way_back(CASE, {"1 release back": sure}) == []
-    (words,) = monitor._way_back(CASE, {"1 release back": sure, "2 releases back": better})
-    assert "2 releases back: average_precision" in words
-    assert words.endswith("To let it answer: shelflife rollback fraud, 2 times.")
 
 
 def test_every_alarm_names_what_to_do():
