@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -248,11 +249,14 @@ def test_features_that_the_stream_does_not_keep_up_are_said_to_be_behind(home, t
         assert ask(client, "a-2").json()["reasons"] == []
 
 
-def test_answers_go_on_while_the_online_features_cannot_be_read(home, tmp_path):
+@pytest.mark.parametrize(("where", "file"), [("sqlite", "{}.db"), ("lmdb", "{}.lmdb/1.mdb")])
+def test_answers_go_on_while_the_online_features_cannot_be_read(home, tmp_path, monkeypatch, where, file):
+    monkeypatch.setenv("SHELFLIFE_ONLINE", where)
     promote(home, tmp_path, 1e-5)
-    for path in (home.path / "online").glob("*.db*"):
-        path.unlink()
-    (home.path / "online").joinpath(f"{store_name(WORKSPACE.case('fraud').features)}.db").write_bytes(b"no database" * 100)
+    shutil.rmtree(home.path / "online")
+    broken = home.path / "online" / file.format(store_name(WORKSPACE.case("fraud").features))
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"no database" * 100)
     with client_of(home) as client:
         body = ask(client).json()
     assert body["reasons"] == ["features"]
