@@ -116,7 +116,12 @@ def _spread(rows: int, most: int) -> np.ndarray:
 
 
 def _made_from(source: Source, fitted: Fitted) -> dict[str, Any]:
-    """What law 8 asks for: data, features, code, parameters, seed. No clock and no machine, so that equal inputs give equal bytes."""
+    """What law 8 asks for: data, features, code, parameters, seed. No clock and no machine, so that equal inputs give equal bytes.
+
+    `holdout` is the span of asks that judges it, as the parameters of its own day had it: it learnt from no label of it, nor later.
+    """
+    from pipelines.features import split
+
     workspace, case = source.workspace, source.case
     block = workspace.params.block(case)
     as_of, log = known(workspace.rows(case))
@@ -124,6 +129,7 @@ def _made_from(source: Source, fitted: Fitted) -> dict[str, Any]:
     return {
         "model": fitted.name,
         "as_of": as_of,
+        "holdout": list(split.parts(as_of, usecase.label.matures, block.split).holdout),
         "log": log,
         "rows": {p.name: digest(p.read_bytes()) for p in sorted(workspace.rows(case).iterdir()) if p.name != KNOWN},
         "features": usecase.features.digest,

@@ -76,7 +76,7 @@ def see(workspace: Workspace, home: Home, case: str, as_of: int) -> Seen:
         return Seen(as_of, findings, broken_days=broken)
     _, _, released = champion
     told = home.landing.table("prediction", as_of) if usecase.hidden_by else None
-    holdout = holdout_of(usecase, block, released.manifest)
+    holdout = holdout_of(block, released.manifest)
     rows = watched_rows(usecase, block, tables, as_of, released.files, holdout, told)
     scorer = bundle.open_scorer(released.files)
     scores = scorer.score({name: rows[name] for name in bundle.model_columns(usecase)})
@@ -296,11 +296,17 @@ def shifts(
     ]
 
 
-def holdout_of(usecase: UseCase, block: Block, manifest: Bundle) -> tuple[int, int]:
-    """The span of asks that the champion was judged on before it was released: it had learnt from no label of it, nor of later."""
-    from pipelines.features import split
+def holdout_of(block: Block, manifest: Bundle) -> tuple[int, int]:
+    """The span of asks that the champion was judged on before it was released: it had learnt from no label of it, nor of later.
 
-    return split.parts(int(manifest.made_from["as_of"]), usecase.label.matures, block.split).holdout
+    The bundle says it: today's parameters may split otherwise than those of its day. One that was packed before bundles said it
+    is held against as many days after its making, of which it can have learnt nothing whatever the parameters were.
+    """
+    if "holdout" in manifest.made_from:
+        first, last = manifest.made_from["holdout"]
+        return int(first), int(last)
+    made = int(manifest.made_from["as_of"])
+    return made, made + micros(block.split.holdout)
 
 
 def _last_learnt(home: Home, case: str, as_of: int) -> int:

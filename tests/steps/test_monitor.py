@@ -1,12 +1,16 @@
 """The watch over a released use case: quiet weeks stay quiet, a broken feed is held and never trained on."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import small_shop
 
-from pipelines.core.clock import iso
+from pipelines.core.clock import DAY, days, iso
 from pipelines.shop.incidents import Incident
 from pipelines.steps import alarms, bundle, looking, monitor, simulate
+from pipelines.steps.workspace import Workspace
 
 CASE = "fraud"
 SHOP = {"days": 70, "customers": 1500, "items": 60, "sessions_per_day": 40}
@@ -70,7 +74,7 @@ def test_a_former_release_is_scored_on_the_rows_of_the_look(watched, monkeypatch
     usecase, block, at = workspace.case(CASE), workspace.params.block(CASE), home.landing.closed_until()
     _, _, released = home.releases.answering(CASE)
     tables = {kind: home.landing.table(kind, at) for kind in usecase.kinds}
-    holdout = looking.holdout_of(usecase, block, released.manifest)
+    holdout = looking.holdout_of(block, released.manifest)
     rows = looking.watched_rows(usecase, block, tables, at, released.files, holdout)
     scores = bundle.open_scorer(released.files).score({name: rows[name] for name in bundle.model_columns(usecase)})
     assert looking._formers(home, usecase, rows) == {}, "nothing answered before the first release"
@@ -78,6 +82,22 @@ def test_a_former_release_is_scored_on_the_rows_of_the_look(watched, monkeypatch
     found = looking._formers(home, usecase, rows)
     assert list(found) == ["1 release back"]
     assert np.array_equal(found["1 release back"], scores)
+
+
+def test_the_champions_holdout_is_the_one_of_its_own_day_whatever_is_split_today(watched):
+    workspace, home = watched
+    block, (_, _, released) = workspace.params.block(CASE), home.releases.answering(CASE)
+    tree = Workspace(home.path / "worktrees" / f"{CASE}-one")
+    judged = pq.read_table(tree.rows(CASE) / "holdout.parquet", columns=["ts"])["ts"].to_numpy()
+    learnt = [pq.read_table(tree.rows(CASE) / f"{part}.parquet")["ts"].to_numpy() for part in ("train", "between", "valid")]
+    today = replace(block, split=replace(block.split, holdout=days(60), valid=days(1), train=days(1)))
+    first, last = looking.holdout_of(today, released.manifest)
+    assert (first, last) == looking.holdout_of(block, released.manifest)
+    assert first <= judged.min() < judged.max() < last
+    assert max(part.max() for part in learnt) < first
+    unsaid = {name: value for name, value in released.manifest.made_from.items() if name != "holdout"}
+    first, last = looking.holdout_of(today, replace(released.manifest, made_from=unsaid))
+    assert (first, last - first) == (unsaid["as_of"], 60 * DAY), "of what came after it was made it can have learnt nothing"
 
 
 def test_every_alarm_names_what_to_do():
