@@ -59,8 +59,8 @@ def performance(
     """
     found = f"performance: {name}"
     wanted = f"{name} fallen by less than {monitor.drop:g}"
-    lacking = {words: _lacking(known.part(mask), monitor, min_positives) for words, mask in references.items()}
-    if why := _lacking(known.part(now), monitor, min_positives):
+    lacking = {words: known.part(mask).rows.lacking(monitor.min_rows, min_positives) for words, mask in references.items()}
+    if why := known.part(now).rows.lacking(monitor.min_rows, min_positives):
         return Finding(found, "unsure", None, wanted, advice=f"{why} in the window")
     if all(lacking.values()):
         words, why = next(iter(lacking.items()), ("no reference", "no labels"))
@@ -93,14 +93,6 @@ def restless(name: str, past: Sequence[Realised], by_chance: float, monitor: Mon
 def _scatter(values: Array) -> float:
     """The sum of squares about the mean."""
     return float(((values - values.mean()) ** 2).sum())
-
-
-def _lacking(span: Realised, monitor: Monitor, min_positives: int) -> str:
-    """What these labels lack to be compared, or nothing."""
-    asks, positives = span.rows.asks, int((span.rows.labels > 0).sum())
-    if asks >= monitor.min_rows and positives >= min_positives:
-        return ""
-    return f"wanted {monitor.min_rows} with {min_positives} positives, got {asks} mature labels with {positives} positives"
 
 
 def _distinct(sides: Mapping[str, Array]) -> dict[str, Array]:

@@ -30,7 +30,7 @@ def recall(
     name, wanted = _name(case), f"better than the champion, {gate.back:.0%} sure"
     if not formers:
         return {}
-    if few := _few(gate, rows):
+    if few := rows.lacking(gate.min_rows, gate.min_positives):
         return {who: Finding(f"{who}: {name}", "unsure", None, wanted, advice=few) for who in formers}
     alpha = (1 - gate.back) / len(formers)
     everybody = {"champion": champion, **formers}
@@ -72,11 +72,3 @@ def _found(name: str, wanted: str, gain: Draws, alpha: float) -> Finding:
         return Finding(name, "unsure", None, wanted, advice="it cannot be computed with confidence from these rows")
     rules = {"passes_if": "low > 0", "fails_unless": "high >= 0"}
     return judged(name, seen.estimate, wanted, **rules, low=seen.low, high=seen.high, sure=seen.sure)
-
-
-def _few(gate: Gate, rows: Labelled) -> str:
-    """What the labels lack to be judged on, or nothing."""
-    positives = int((rows.labels > 0).sum())
-    if rows.asks >= gate.min_rows and positives >= gate.min_positives:
-        return ""
-    return f"wanted {gate.min_rows} labels with {gate.min_positives} positives, got {rows.asks} with {positives}"

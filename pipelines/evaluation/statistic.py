@@ -81,6 +81,13 @@ class Labelled:
         """How many questions were answered: a ranking has many rows to an ask."""
         return len(np.unique(self.group)) if self.ranking else len(self.labels)
 
+    def lacking(self, asks: int, positives: int) -> str:
+        """What these labels lack to be judged on, or nothing: so many asks, and so many positives among their labels."""
+        got = int((self.labels > 0).sum())
+        if self.asks >= asks and got >= positives:
+            return ""
+        return f"wanted {asks} mature labels with {positives} positives, got {self.asks} with {got}"
+
     @property
     def once(self) -> Array:
         """Counts, shape (1, units), in which every unit counts once."""

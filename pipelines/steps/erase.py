@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pipelines.core.errors import ShelflifeError
 from pipelines.steps.state import open_home
 from pipelines.steps.workspace import Workspace
 
@@ -78,14 +76,10 @@ def _online(home: Home, cases: list[UseCase], events: Events) -> None:
 
 def _definitions(home: Home, cases: list[UseCase]) -> list[FeatureSet]:
     """Those that a use case declares or that a bundle was judged with; what cannot be read answers nothing."""
-    from pipelines.core.feature import FeatureSet
+    from pipelines.steps.released import definitions
 
-    found = {case.features.digest: case.features for case in cases}
-    for path in (home.path / "releases").iterdir():
-        with suppress(ShelflifeError, KeyError, ValueError):
-            kept = FeatureSet.from_json(home.releases.read(path.name).files["features.json"])
-            found[kept.digest] = kept
-    return list(found.values())
+    known = [*(case.features for case in cases), *definitions(home)]
+    return list({features.digest: features for features in known if features is not None}.values())
 
 
 def _by_kind(events: Iterable[tuple[int, str, str, int]]) -> dict[str, dict[str, int]]:

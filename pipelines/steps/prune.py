@@ -11,9 +11,6 @@ from pipelines.core.clock import duration, spell
 from pipelines.core.errors import ShelflifeError
 from pipelines.store.home import Home
 
-DIGEST = 64
-"""Characters of a bundle's name."""
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -48,13 +45,9 @@ def discard_stores(home: Home) -> list[str]:
     """Remove the online stores whose definitions no use case declares and no bundle holds, unless a process has them open; a bundle
     that cannot be read is for a person to look at, and until then all stay."""
     from pipelines import usecases
-    from pipelines.core.feature import FeatureSet
     from pipelines.features.unused import discard_unused
+    from pipelines.steps.released import definitions
 
-    needed = [case.features for case in usecases.load().values()]
-    kept = [path.name for path in (home.path / "releases").iterdir() if path.is_dir() and len(path.name) == DIGEST]
-    try:
-        needed += [FeatureSet.from_json(home.releases.read(name).files["features.json"]) for name in kept]
-    except (ShelflifeError, KeyError, ValueError):
-        return []
-    return discard_unused(home.path / "online", needed)
+    declared, judged = [case.features for case in usecases.load().values()], list(definitions(home))
+    known = [features for features in judged if features is not None]
+    return discard_unused(home.path / "online", [*declared, *known]) if len(known) == len(judged) else []

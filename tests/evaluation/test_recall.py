@@ -70,7 +70,7 @@ def test_where_nobody_has_put_money_on_the_answers_the_metric_decides(monkeypatc
 def test_too_few_labels_decide_nothing():
     found = asked(0.72, (0.9,), rows=200)
     assert found["1 back"].status == "unsure"
-    assert "wanted 500 labels with 30 positives, got 200" in found["1 back"].advice
+    assert "wanted 500 mature labels with 30 positives, got 200" in found["1 back"].advice
 
 
 def test_without_a_release_before_there_is_nothing_to_name():
