@@ -67,6 +67,20 @@ def test_where_nobody_has_put_money_on_the_answers_the_metric_decides(monkeypatc
     assert best(found) == "1 back"
 
 
+def test_weeks_that_all_live_through_make_a_way_back_no_surer():
+    def named(seed, together):
+        random = np.random.default_rng(seed)
+        holdout, truth = worlds.through_weeks(2000, 4, 0.08, random)
+        known = labelled(holdout.labels, holdout.unit).within(together, holdout.ts)
+        former, champion = holdout.scored(truth, random), holdout.scored(worlds.AUC, random)
+        return (
+            best(recall(worlds.CASE, worlds.GATE, known, champion, {"1 back": former}, holdout.amounts, seed=seed)) is not None
+        )
+
+    knowing, not_knowing = (sum(named(seed, together) for seed in range(20)) for together in (days(7), days(0)))
+    assert knowing < not_knowing
+
+
 def test_too_few_labels_decide_nothing():
     found = asked(0.72, (0.9,), rows=200)
     assert found["1 back"].status == "unsure"

@@ -66,6 +66,8 @@ def test_a_former_release_that_knows_the_new_ways_would_answer_better_and_one_th
     newest = seen.labels.rows.labels[seen.asked(seen.known - 7 * DAY, seen.known)]
     few = replace(seen, block=replace(seen.block, gate=replace(seen.block.gate, min_rows=len(newest) + 1)))
     assert best(few.recall({"1 release back": knows})) is None
+    one_block = replace(seen, block=replace(seen.block, gate=replace(seen.block.gate, together=days(60))))
+    assert best(one_block.recall({"1 release back": knows})) is None, "one block of time says nothing about another"
 
 
 def test_each_reference_has_the_windows_own_weekdays():
