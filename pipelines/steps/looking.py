@@ -20,6 +20,8 @@ from pipelines.steps.rows import Rows, from_arrow
 from pipelines.steps.workspace import Workspace
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pipelines.core.params import Block, Monitor
     from pipelines.core.release import Bundle
     from pipelines.core.usecase import UseCase
@@ -129,7 +131,7 @@ def feeds(
     findings: list[Finding] = []
     broken: dict[str, tuple[str, ...]] = {}
     for kind, table in tables.items():
-        columns = from_arrow(table)
+        columns = from_arrow(_recent(table, block, as_of))
         columns["due"] = due(columns["ts"], columns["arrived"])
         odd = _odd(kind, columns)
         week = {f.name: f for f in _feed_quality(usecase, kind, columns, _weekly(usecase, kind, block), as_of, odd)}
@@ -140,6 +142,19 @@ def feeds(
         if days_found:
             broken[kind] = tuple(days_found)
     return findings, broken
+
+
+def _recent(table: pa.Table, block: Block, as_of: int) -> pa.Table:
+    """The rows that a look at the feeds reads: a shop of many years costs no more than one of some months."""
+    import pyarrow.compute as pc
+
+    from pipelines.evaluation.windows import history_needed
+    from pipelines.shop.backlog import WEEKS
+
+    watched = max(
+        history_needed(replace(block.monitor, window=days(long))) + back * DAY for long, back in ((7, 0), (1, MOST_DAYS))
+    )
+    return table.filter(pc.greater_equal(table["arrived"], as_of - watched - 7 * WEEKS * DAY))
 
 
 def _ends(as_of: int, since: int | None) -> range:

@@ -76,6 +76,24 @@ def test_a_clock_in_another_time_zone_is_still_broken_data(feeds):
     assert any("late: " in sentence for sentence in failed)
 
 
+def test_what_is_older_than_a_look_reads_costs_and_says_nothing(feeds, monkeypatch):
+    world, tables = feeds
+    payments, day = tables["payment"], 77
+    old = payments
+    for name in ("ts", "arrived"):
+        earlier = pa.array(payments[name].to_numpy() - 400 * DAY)
+        old = old.set_column(old.schema.get_field_index(name), name, earlier)
+    seen = looked(feeds, "payment", day)
+    rows, read = [], looking.from_arrow
+    monkeypatch.setattr(looking, "from_arrow", lambda table: rows.append(table.num_rows) or read(table))
+    looked(feeds, "payment", day)
+    case, block, end = Workspace(ROOT).case("fraud"), Workspace(ROOT).params.block("fraud"), world.midnight(day + 1)
+    known = payments.filter(pa.array(payments["arrived"].to_numpy() < end))
+    found, broken = looking.feeds(case, block, {"payment": pa.concat_tables([old, known])}, end, since=end - DAY)
+    assert ([f.sentence() for f in found if f.status == "fail"], broken) == (seen[0], seen[1])
+    assert rows[0] == rows[1]
+
+
 def test_late_rows_are_looked_at_like_any_others(feeds):
     """A unit bug does not hide in a backlog: values are judged on the day on which they came."""
     world, tables = feeds
