@@ -10,7 +10,7 @@ from pipelines.core.usecase import UseCase
 from pipelines.core.verdict import Finding, judged
 from pipelines.evaluation.cost import has_cost, mean_cost
 from pipelines.evaluation.metrics import metric, statistics
-from pipelines.evaluation.paired import Draws, enough, lived, resample
+from pipelines.evaluation.paired import Draws, enough, resample
 from pipelines.evaluation.statistic import Array, Labelled, Statistic
 
 MOST = 3
@@ -25,7 +25,9 @@ def recall(
 
     Passes where that is above nothing as surely as `gate.back` asks for, the error shared among those that are asked. To go back
     takes less than to go on: a newcomer has shown what it can on one holdout alone, a former release has passed the gate and
-    answered, its bytes are the ones that did, and whoever goes back in error is where he was. It need not show anything else again.
+    answered, its bytes are the ones that did, and whoever goes back in error is where he was. So nobody waits here for weeks that
+    say the same (`gate.together`): what the weeks leave open speaks for the one that was there before. It need not show anything
+    else again.
     """
     name, wanted = _name(case), f"better than the champion, {gate.back:.0%} sure"
     if not formers:
@@ -34,11 +36,8 @@ def recall(
         return {who: Finding(f"{who}: {name}", "unsure", None, wanted, advice=few) for who in formers}
     alpha = (1 - gate.back) / len(formers)
     everybody = {"champion": champion, **formers}
-
-    def made(rows: Labelled) -> dict[str, Statistic]:
-        return {who: _worth(case, rows, scores, amounts) for who, scores in everybody.items()}
-
-    drawn = lived(resample(made(rows), rows.units, resamples=enough(gate.resamples, alpha), seed=seed), made, rows, seed=seed)
+    made = {who: _worth(case, rows, scores, amounts) for who, scores in everybody.items()}
+    drawn = resample(made, rows.units, resamples=enough(gate.resamples, alpha), seed=seed)
     better = {who: _oriented(case, rows, draws) for who, draws in drawn.items()}
     return {who: _found(f"{who}: {name}", wanted, better[who] - better["champion"], alpha) for who in formers}
 

@@ -165,7 +165,7 @@ class Outcomes:
         from pipelines.evaluation.recall import recall
 
         mask = self.asked(self.known - micros(self.block.split.holdout), self.known)
-        rows = recoded(self.labels.rows, mask).part(mask).within(self.block.gate.together, self.ts[mask])
+        rows = recoded(self.labels.rows, mask).part(mask)
         scores = {who: score[self.mature][mask] for who, score in formers.items()}
         amount = amounts(self.usecase, self.rows.take(self.mature))
         of, seed = None if amount is None else amount[mask], self.block.train.seed

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from benchmarks.decisions import worlds
-from pipelines.core.clock import days
 from pipelines.evaluation.recall import best, recall
 from pipelines.evaluation.statistic import labelled
 
@@ -15,7 +14,7 @@ def asked(champion, formers, rows=1500, seed=1, change=lambda scores: scores, ga
     """What is found of formers of these true AUCs beside a champion's."""
     random = np.random.default_rng([seed, rows])
     holdout = worlds.Holdout.drawn(rows, random)
-    known = labelled(holdout.labels, holdout.unit, ts=holdout.ts).within(days(1), holdout.ts)
+    known = labelled(holdout.labels, holdout.unit, ts=holdout.ts)
     mine, *theirs = (holdout.scored(auc, random) for auc in (champion, *formers))
     scores = {f"{back} back": change(one) for back, one in enumerate(theirs, 1)}
     return recall(worlds.CASE, gate, known, mine, scores, holdout.amounts, seed=seed)
@@ -65,20 +64,6 @@ def test_where_nobody_has_put_money_on_the_answers_the_metric_decides(monkeypatc
     found = asked(0.72, (0.86,), change=lambda scores: 0.5 + scores / 2)
     assert found["1 back"].name == "1 back: gain in roc_auc"
     assert best(found) == "1 back"
-
-
-def test_weeks_that_all_live_through_make_a_way_back_no_surer():
-    def named(seed, together):
-        random = np.random.default_rng(seed)
-        holdout, truth = worlds.through_weeks(2000, 4, 0.08, random)
-        known = labelled(holdout.labels, holdout.unit).within(together, holdout.ts)
-        former, champion = holdout.scored(truth, random), holdout.scored(worlds.AUC, random)
-        return (
-            best(recall(worlds.CASE, worlds.GATE, known, champion, {"1 back": former}, holdout.amounts, seed=seed)) is not None
-        )
-
-    knowing, not_knowing = (sum(named(seed, together) for seed in range(20)) for together in (days(7), days(0)))
-    assert knowing < not_knowing
 
 
 def test_too_few_labels_decide_nothing():
