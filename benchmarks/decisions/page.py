@@ -26,7 +26,7 @@ def rendered(figures: Mapping[str, Any]) -> str:
     for name in SECTIONS:
         if name in figures["sections"]:
             module = importlib.import_module(f"benchmarks.decisions.{name}")
-            parts.append(f"## {module.TITLE}\n\n{module.section(figures['sections'][name])}")
+            parts.append(f"## {module.TITLE}\n\n{module.section(figures['sections'][name]).strip()}")
     return "\n\n".join([*parts, f"Measured on {figures['machine']}."]) + "\n"
 
 
