@@ -39,7 +39,8 @@ REASONS = {
         "draws of what a week does, however many items there are, and the gate counts them as two (`gate.together: 7d`): a challenger "
         "passes only where both weeks say almost the same, which is seldom. Who takes items alone for independent is surer than two weeks "
         "allow, and promotes models that were better on them and are dearer on the next. Where nothing passes the first model goes on "
-        "answering, and it is a hard one to beat."
+        "answering, and it is a hard one to beat. What does pass has mostly learnt how customers answer to prices while that lasts: no "
+        "holdout says when it will end, and the watch brings the model before back only once labels of the time after it have matured."
     ),
 }
 """Why a policy is not provably beaten, by use case: said only where one is not."""
