@@ -18,8 +18,8 @@ from benchmarks.lifecycle.shop import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = ("fraud", "demand")
-FIRST, SEEDS = 201, 20
-"""Shops below 201 were for looking while the decisions were made; those that are reported decided nothing."""
+FIRST, SEEDS = 301, 20
+"""Shops below 301 were for looking while the decisions were made; those that are reported decided nothing."""
 
 
 def main() -> int:

@@ -128,22 +128,23 @@ def _between(table: pa.Table, since: int, until: int, kind: str, held: Held) -> 
 def look(desk: Desk, feeds: Feeds, champion: Model, as_of: int, formers: Sequence[Model]) -> tuple[Diagnosis, int]:
     """The watch's whole look of a Monday morning: what it makes of it with the windows of labels before; and how many models back
     the one is that would answer better; 0 for none."""
-    watch = desk.block.monitor
-    if failing := feeds.at(as_of).failing:
-        broken = [Finding(f"quality: {sentence}", "fail", None, "a feed as before") for sentence in failing]
-        return triage([broken], watch), 0
+    watch, failing = desk.block.monitor, feeds.at(as_of).failing
     holdout = desk.parts(champion.as_of).holdout
     rows = desk.known((min(desk.watched(as_of), holdout[0]), as_of), as_of, feeds.held(as_of), feeds.rows_without(as_of))
     scores = champion.score(rows)
+    outcomes = Outcomes.at(desk.case, desk.block, rows, scores, as_of, holdout)
+    # A broken day stops one morning's look; those of the other mornings of the week asked the models before all the same.
+    said = outcomes.recall({str(back): model.score(rows) for back, model in enumerate(formers[: recall.MOST], 1)})
+    back = int(recall.best(said) or 0)
+    if failing:
+        broken = [Finding(f"quality: {sentence}", "fail", None, "a feed as before") for sentence in failing]
+        return triage([broken], watch), back
     findings = [Finding("quality: feeds", "pass", 0.0, "feeds as before")]
     findings += looking.shifts(desk.case, desk.block, rows, scores, as_of, champion.weigh)
-    outcomes = Outcomes.at(desk.case, desk.block, rows, scores, as_of, holdout)
     found = outcomes.performance()
     findings += [outcomes.estimated(as_of), found]
     before = outcomes.lasting() if found.status == "fail" else []
-    diagnosis = triage([*before, findings], watch)
-    said = outcomes.recall({str(back): model.score(rows) for back, model in enumerate(formers[: recall.MOST], 1)})
-    return diagnosis, int(recall.best(said) or 0)
+    return triage([*before, findings], watch), back
 
 
 def judge(desk: Desk, feeds: Feeds, challenger: Model, champion: Model, as_of: int, looks: int) -> Verdict:
