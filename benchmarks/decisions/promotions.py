@@ -18,7 +18,7 @@ TITLE = "The gate"
 
 SPREAD, ROWS_A_WEEK = 0.04, 1_000
 """What a week does to a challenger's AUC, as a standard deviation, and payments a week."""
-WEEKS = (2, 4, 8)
+WEEKS = (2, 4)
 
 Tell = Callable[[str], None]
 
