@@ -173,7 +173,7 @@ def _why(case: str, found: Mapping[str, Any]) -> list[str]:
         told += f" Of the undecided, one finding alone stood in the way of {sum(seen['alone'].values())}: {each}."
     if seen["back"]:
         times = "once" if seen["back"] == 1 else f"{seen['back']} times"
-        told += f" A model that had answered before was brought back {times}, where quality had fallen for good."
+        told += f" A model that had answered before was brought back {times}, where it would have answered the newest matured asks better."
     if seen["unmoved"]:
         told += (
             f" In {seen['unmoved']} of {found['seeds']} shops no challenger ever passed: the first model answered all along, so that there "
