@@ -241,7 +241,7 @@ def test_the_page_says_how_many_shops_and_where_ours_is_not_provably_better():
     assert "loses **more than** *point compare*" in text
     assert "trained 18 challengers: 6 passed, 6 were rejected, 6 could not be decided" in text
     assert "one finding alone stood in the way of 6: slice: country (6)" in text
-    assert "brought back 6 times, where quality had fallen for good" in text
+    assert "brought back 6 times, where it would have answered the newest matured asks better" in text
     assert "| every week | " in text.split("while it lasts, and after")[1]
     assert "loses **to the cent as much as** *never retrain*" in text
     assert "no challenger ever passed" not in text
