@@ -20,6 +20,9 @@ from pipelines.core.errors import ShelflifeError
 HEAD = b"head"
 """The key of the value that every change renews: what was made of the log so far."""
 
+SQLITE, LMDB = "sqlite", "lmdb"
+"""Where values may lie, beside a Redis, which is said by its url."""
+
 PAGE = 1000
 """Values that a scan looks at together."""
 

@@ -11,7 +11,8 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -40,36 +41,34 @@ class LmdbValues:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
+        self._turn = threading.Lock()
         self._number = _newest(folder)
         self._tree = _tree(_file(folder, self._number))
 
     def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        with self._tree.begin() as reading:
-            get = reading.get if max(map(len, keys), default=0) < LONGEST else _Long(reading).get
+        tree = self._tree
+        with tree.begin() as reading:
+            get = reading.get if max(map(len, keys), default=0) < LONGEST else partial(_get, reading)
             found = {key: value for key in keys if (value := get(key)) is not None}
-        if HEAD not in found and HEAD in keys and self._go_on():
-            return self.get(keys)
+        if HEAD not in found and HEAD in keys:
+            self._go_on()
+            if self._tree is not tree:
+                return self.get(keys)
         return found
 
     def put(self, changes: Iterable[Change], added: Iterable[Addition] = (), *, on: bytes | None) -> None:
-        if self._go_on():
-            raise Moved
         ordered = sorted(changes)  # neighbours share a page, which then is copied once
         with self._tree.begin(write=True) as writing:
-            if writing.get(HEAD) != on:
-                raise Moved
-            long = _Long(writing)
-            for key, more in sorted(added):
-                long.put(key, (long.get(key) or b"") + more)
-            kept = [(key, value) for key, value in ordered if value is not None]
-            if max((len(key) for key, _ in kept), default=0) < LONGEST:
-                writing.cursor().putmulti(kept)
-            else:
-                for key, value in kept:
-                    long.put(key, value)
-            for key, gone in ordered:
-                if gone is None:
+            moved = writing.get(HEAD) != on or _newest(self.folder) > self._number
+            if not moved:
+                for key, more in sorted(added):
+                    writing.put(*_item(key, (_get(writing, key) or b"") + more))
+                writing.cursor().putmulti([_item(key, value) for key, value in ordered if value is not None])
+                for key in (key for key, value in ordered if value is None):
                     writing.delete(_short(key))
+        if moved:
+            self._go_on()
+            raise Moved
 
     def scan(self, prefix: bytes) -> Iterator[Sequence[tuple[bytes, bytes]]]:
         after, begin = b"", prefix[:BEGINNING]
@@ -85,66 +84,61 @@ class LmdbValues:
 
     def compact(self) -> None:
         """Everything into a new file. Who has the old one open finds it empty and goes on with the new one."""
-        number, old = self._number, self._tree
-        fresh = self.folder / f"{number + 1}.making"
-        for path in (fresh, _locks(fresh)):
-            path.unlink(missing_ok=True)
-        with old.begin(write=True) as writing:  # nobody else writes until it is done
-            made = _tree(fresh)
-            with made.begin(write=True) as filling:
-                filling.cursor().putmulti(writing.cursor(), append=True)
-            made.sync(True)
-            made.close()
-            fresh.rename(_file(self.folder, number + 1))
-            _locks(fresh).unlink(missing_ok=True)
-            writing.drop(old.open_db(txn=writing), delete=False)
+        with self._tree.begin(write=True) as writing:  # nobody else writes until it is done
+            if _newest(self.folder) == self._number:  # else another process has just made it anew, from what is here
+                self._make(writing, self._number + 1)
+                writing.drop(self._tree.open_db(txn=writing), delete=False)
         self._go_on()
 
-    def _go_on(self) -> bool:
-        """Over to the newest file, where there is a newer one; the older ones go, and nobody finds anything in them any more."""
-        if not _file(self.folder, self._number + 1).exists() and _file(self.folder, self._number).exists():
-            return False
-        old, self._number = self._tree, _newest(self.folder)
-        self._tree = _tree(_file(self.folder, self._number))
-        with old.begin(write=True) as writing:
-            writing.drop(old.open_db(txn=writing), delete=False)
-        for number in range(1, self._number):
-            for path in (_file(self.folder, number), _locks(_file(self.folder, number))):
-                path.unlink(missing_ok=True)
-        return True
+    def _make(self, everything: Any, number: int) -> None:
+        """A file of all that the transaction sees. It has its name only when it is whole."""
+        fresh = self.folder / f"{number}.making"
+        _remove(fresh)
+        made = _tree(fresh)
+        with made.begin(write=True) as filling:
+            filling.cursor().putmulti(everything.cursor(), append=True)
+        made.sync(True)
+        made.close()
+        fresh.rename(_file(self.folder, number))
+        _remove(fresh)
+
+    def _go_on(self) -> None:
+        """Over to the newest file. The older ones go, and whoever has one open finds nothing in it any more: also where the process
+        that made the newest was killed before it had emptied the last."""
+        with self._turn:  # only one of the threads has the old tree in its hands
+            number = _newest(self.folder)
+            if number <= self._number:
+                return
+            old, self._tree, self._number = self._tree, _tree(_file(self.folder, number)), number
+            with old.begin(write=True) as writing:
+                writing.drop(old.open_db(txn=writing), delete=False)
+            for older in range(1, number):
+                _remove(_file(self.folder, older))
 
     def close(self) -> None:
         self._tree = None
 
 
-class _Long:
-    """A transaction whose keys may be of any length."""
-
-    def __init__(self, transaction: Any) -> None:
-        self._transaction = transaction
-
-    def get(self, key: bytes) -> bytes | None:
-        value = self._transaction.get(_short(key))
-        return value if value is None or len(key) < LONGEST else _whole(_short(key), value)[1]
-
-    def put(self, key: bytes, value: bytes) -> None:
-        said = value if len(key) < LONGEST else len(key).to_bytes(4, "big") + key + value
-        self._transaction.put(_short(key), said)
-
-
-def in_use(folder: Path) -> bool:
-    """Whether a process has the values of a folder open: each holds a lock on one byte of the file beside them."""
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Whether no process has the values of a folder open, nor can open them until this ends: each holds a lock on one byte of the
+    file beside them."""
     import fcntl
 
     file = _file(folder, _newest(folder))
-    if (os.getpid(), str(file)) in _trees:  # who closes a file that it has a lock on loses the lock
-        return True
-    with suppress(FileNotFoundError), _locks(file).open("r+b") as locks:
+    if _name(file) in _trees:  # who closes a file that it has a lock on loses the lock
+        yield False
+        return
+    if not _locks(file).exists():
+        yield True
+        return
+    with _locks(file).open("r+b") as locks:
         try:
             fcntl.lockf(locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
+            free = True
         except OSError:
-            return True
-    return False
+            free = False
+        yield free
 
 
 def _tree(file: Path) -> Any:
@@ -153,7 +147,7 @@ def _tree(file: Path) -> Any:
         import lmdb
     except ImportError:
         raise ShelflifeError("wanted the library lmdb for an online store in LMDB; install shelflife[lmdb]") from None
-    name = (os.getpid(), str(file))
+    name = _name(file)
     with _lock:
         tree = _trees.get(name)
         if tree is None:
@@ -163,6 +157,10 @@ def _tree(file: Path) -> Any:
             tree.reader_check()  # what killed readers held
             _trees[name] = tree
         return tree
+
+
+def _name(file: Path) -> tuple[int, str]:
+    return os.getpid(), str(file.absolute())
 
 
 def _newest(folder: Path) -> int:
@@ -175,6 +173,11 @@ def _file(folder: Path, number: int) -> Path:
 
 def _locks(file: Path) -> Path:
     return file.with_name(f"{file.name}-lock")
+
+
+def _remove(file: Path) -> None:
+    for path in (file, _locks(file)):
+        path.unlink(missing_ok=True)
 
 
 def _some(cursor: Any, begin: bytes, after: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -191,6 +194,18 @@ def _some(cursor: Any, begin: bytes, after: bytes) -> Iterator[tuple[bytes, byte
 
 def _short(key: bytes) -> bytes:
     return key if len(key) < LONGEST else key[:BEGINNING] + hashlib.sha256(key).digest()
+
+
+def _item(key: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """How a key and its value are kept in the tree."""
+    return (key, value) if len(key) < LONGEST else (_short(key), len(key).to_bytes(4, "big") + key + value)
+
+
+def _get(transaction: Any, key: bytes) -> bytes | None:
+    """The value of a key of any length."""
+    name = _short(key)
+    value = transaction.get(name)
+    return value if value is None else _whole(name, value)[1]
 
 
 def _whole(name: bytes, value: bytes) -> tuple[bytes, bytes]:

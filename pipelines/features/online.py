@@ -26,14 +26,11 @@ from pipelines.core.event import Event
 from pipelines.core.feature import FeatureSet
 from pipelines.features.fold import fold
 from pipelines.features.kept import Head, Kept
-from pipelines.features.keyvalue import HEAD, KeyValue, Moved
+from pipelines.features.keyvalue import HEAD, LMDB, SQLITE, KeyValue, Moved
 from pipelines.features.microbatch import MicroBatch
 from pipelines.features.plan import align, store_name
 from pipelines.features.rows import Rows
 from pipelines.features.state import Row, chunk_end, ts_of
-
-SQLITE, LMDB = "sqlite", "lmdb"
-"""Where online stores may lie, beside a Redis, which is said by its url."""
 
 
 class OnlineStore(Kept):
@@ -63,7 +60,8 @@ class OnlineStore(Kept):
     def kept(folder: Path, features: FeatureSet, where: str = SQLITE) -> bool:
         """Whether there is a store of these definitions (in a Redis there may be)."""
         name = store_name(features)
-        return {SQLITE: folder / f"{name}.db", LMDB: folder / f"{name}.lmdb"}.get(where, folder).exists()
+        files = {SQLITE: folder / f"{name}.db", LMDB: folder / f"{name}.lmdb"}
+        return where not in files or files[where].exists()
 
     def offset(self) -> int:
         """The log's offset up to which events have been applied."""

@@ -31,6 +31,9 @@ Packed = bytes
 State = list[Any]
 """See plan.NEWEST and the names beside it."""
 
+SIMPLE = {str, int}
+"""Classes of most keys, which are what they are."""
+
 WORD = 8
 CHUNKS = (DAY // 24, DAY, 32 * DAY)
 """How long the chunks of a key's older rows are."""
@@ -179,7 +182,7 @@ def value_keys(group: Group, keys: Iterable[Any]) -> list[bytes]:
     """The same of many."""
     begin = b"v%c" % group.number
     keys = list(keys)
-    pack = _pack_key if {str, int}.issuperset(map(type, keys)) else _key
+    pack = _pack_key if SIMPLE.issuperset(map(type, keys)) else _key
     return [begin + pack(key) for key in keys]
 
 
@@ -218,7 +221,7 @@ _chunk_name = struct.Struct(">Bi").pack
 
 def _key(key: Any) -> bytes:
     """A key's bytes: equal for what is equal, so True is 1 and 1.0 is 1."""
-    if key.__class__ in (str, int):
+    if key.__class__ in SIMPLE:
         return _pack_key(key)
     return _pack_key(tuple(map(_whole, key)) if isinstance(key, tuple) else _whole(key))
 

@@ -32,7 +32,7 @@ from pipelines.features.moment import Moment
 from pipelines.features.online import OnlineStore
 from pipelines.features.plan import Question, plain, plain_key, plan
 from pipelines.features.reader import expand_events, given_columns
-from pipelines.features.state import Row, blank, pack, unpack_row, value_keys
+from pipelines.features.state import SIMPLE, Row, blank, pack, unpack_row, value_keys
 from pipelines.features.together import Together, at_once
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ __all__ = ["OnlineStore", "StreamReader"]
 
 MANY = 8
 """Rows from which on a question is answered for all of them at once; for fewer, one by one is faster."""
-
-SIMPLE = {str, int}
-"""Classes of most keys, which are what they are."""
 
 TRIES = 20
 """How often a read begins again because its keys were changed in the middle of it."""

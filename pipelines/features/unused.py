@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pipelines.core.feature import FeatureSet
-from pipelines.features.lmdb_values import in_use
+from pipelines.features.lmdb_values import alone
 from pipelines.features.plan import store_name
 
 
 def discard_unused(folder: Path, needed: Iterable[FeatureSet]) -> list[str]:
     """Removes the stores of other definitions than those that are needed; their names. A store that a server, or a stream that
     makes it anew, has open stays."""
-    gone = [path for path in unused(folder, needed) if not (in_use(path) if path.is_dir() else _is_open(path))]
-    for path in gone:
-        discard(path)
-    return [path.stem for path in gone]
+    gone = []
+    for path in unused(folder, needed):
+        with alone(path) if path.is_dir() else _alone(path) as nobody_else:
+            if nobody_else:
+                discard(path)
+                gone.append(path.stem)
+    return gone
 
 
 def unused(folder: Path, needed: Iterable[FeatureSet]) -> list[Path]:
@@ -36,13 +39,13 @@ def discard(path: Path) -> None:
         path.with_name(name).unlink(missing_ok=True)
 
 
-def _is_open(path: Path) -> bool:
-    """Only who is alone with a file can take away its journal; what is no database is not ours to remove."""
+@contextmanager
+def _alone(path: Path) -> Iterator[bool]:
+    """Only who is alone with a file can take away its journal, and is until this ends; what is no database is not ours to remove."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
         try:
-            if connection.execute("PRAGMA journal_mode=DELETE").fetchone() != ("delete",):
-                return True
+            free = connection.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
             connection.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error:
-            return True
-        return False
+            free = False
+        yield free

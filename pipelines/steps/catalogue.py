@@ -76,12 +76,12 @@ def kept(workspace: Workspace, case: UseCase) -> dict[str, float]:
     """The bytes that a key keeps online for each counted feature; empty where no stream has run for these definitions."""
     from pipelines.features import cost
     from pipelines.features.stream import OnlineStore
-    from pipelines.steps.stream import where
+    from pipelines.steps.stream import open_store, where
 
     folder = Path(os.environ.get("SHELFLIFE_HOME") or workspace.root / ".shelflife") / "online"
     if not OnlineStore.kept(folder, case.features, where()):
         return {}
-    store = OnlineStore.at(folder, case.features, where())
+    store = open_store(folder, case.features)
     try:
         return cost.kept(store)
     finally:

@@ -67,9 +67,10 @@ def _online(home: Home, cases: list[UseCase], events: Events) -> None:
     from pipelines.steps.stream import kept_stores
 
     folder, definitions = home.path / "online", _definitions(home, cases)
-    for store in (store for features in definitions for store in kept_stores(folder, features)):
-        store.erase(_by_kind(events))
-        store.close()
+    for features in definitions:
+        for store in kept_stores(folder, features):
+            store.erase(_by_kind(events))
+            store.close()
     for path in unused(folder, definitions):
         discard(path)
 

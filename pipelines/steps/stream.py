@@ -83,8 +83,10 @@ def open_stores(home: Home, cases: list[UseCase]) -> Stores:
 
 def where() -> str:
     """Where the online stores lie, as SHELFLIFE_ONLINE says: sqlite (what is meant where it says nothing), lmdb, or a Redis."""
-    said = os.environ.get(VARIABLE) or "sqlite"
-    if said not in ("sqlite", "lmdb") and not said.startswith(("redis://", "rediss://", "unix://")):
+    from pipelines.features.keyvalue import LMDB, SQLITE
+
+    said = os.environ.get(VARIABLE) or SQLITE
+    if said not in (SQLITE, LMDB) and not said.startswith(("redis://", "rediss://", "unix://")):
         raise ShelflifeError(f"{VARIABLE}: wanted sqlite, lmdb or redis://host:6379/0, got {said!a}")
     return said
 
@@ -98,11 +100,12 @@ def open_store(folder: Path, features: FeatureSet) -> OnlineStore:
 
 def kept_stores(folder: Path, features: FeatureSet) -> Iterator[OnlineStore]:
     """Every online store of these definitions that there is, also of a setting that was changed since."""
+    from pipelines.features.keyvalue import LMDB, SQLITE
     from pipelines.features.stream import OnlineStore
 
-    return (
-        OnlineStore.at(folder, features, at) for at in {"sqlite", "lmdb", where()} if OnlineStore.kept(folder, features, at)
-    )
+    for at in dict.fromkeys((SQLITE, LMDB, where())):
+        if OnlineStore.kept(folder, features, at):
+            yield OnlineStore.at(folder, features, at)
 
 
 def champion_features(home: Home, case: str) -> FeatureSet | None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import worlds
@@ -13,8 +14,14 @@ from test_stream import ALL, DAILY, HOUR, read
 
 from pipelines.core.clock import DAY
 from pipelines.features.keyvalue import HEAD, PAGE, Moved
-from pipelines.features.lmdb_values import LONGEST, LmdbValues, in_use
+from pipelines.features.lmdb_values import LONGEST, LmdbValues, alone
 from pipelines.features.stream import OnlineStore
+
+
+def in_use(folder):
+    with alone(folder) as nobody_else:
+        return not nobody_else
+
 
 LONG = [b"v" * LONGEST + b"%d" % n for n in range(3)]
 
@@ -60,6 +67,35 @@ def test_whoever_has_the_old_file_open_goes_on_with_the_new_one(tmp_path):
     assert one.apply(log[:2]) == 2
     assert two.apply(log) == 3
     assert read(one, DAILY, 4 * HOUR)["cents_1d"] == read(two, DAILY, 4 * HOUR)["cents_1d"] == 300
+
+
+def test_of_two_who_make_it_anew_the_second_loses_nothing(tmp_path):
+    one, two = OnlineStore(LmdbValues(tmp_path), DAILY), OnlineStore(LmdbValues(tmp_path), DAILY)
+    one.apply(worlds.logged([buy("x", HOUR)]))
+    one.values.compact()
+    two.values.compact()
+    assert read(two, DAILY, 4 * HOUR)["cents_1d"] == read(one, DAILY, 4 * HOUR)["cents_1d"] == 100
+
+
+def test_threads_that_find_the_old_file_empty_at_once_leave_the_new_one_whole(tmp_path):
+    for _ in range(30):
+        values, other = LmdbValues(tmp_path), LmdbValues(tmp_path)
+        values.put([(HEAD, b"1"), (b"x", b"kept")], on=values.get([HEAD]).get(HEAD))
+        other.compact()
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(values.get, [[HEAD, b"x"]] * 32)) == [{HEAD: b"1", b"x": b"kept"}] * 32
+
+
+def test_what_a_killed_one_left_in_the_old_file_is_not_written_to(tmp_path, monkeypatch):
+    writer, other = LmdbValues(tmp_path), LmdbValues(tmp_path)
+    writer.put([(HEAD, b"1"), (b"x", b"old")], on=None)
+    with other._tree.begin(write=True) as everything:  # killed when the new file has its name, before the old one is empty
+        other._make(everything, 2)
+    with pytest.raises(Moved):
+        writer.put([(HEAD, b"2")], on=b"1")
+    writer.put([(HEAD, b"2"), (b"x", b"new")], on=b"1")
+    assert LmdbValues(tmp_path).get([HEAD, b"x"]) == {HEAD: b"2", b"x": b"new"}
+    assert other.get([HEAD, b"x"]) == {HEAD: b"2", b"x": b"new"}
 
 
 def test_a_file_that_was_half_made_anew_is_not_looked_at(tmp_path):

@@ -45,3 +45,8 @@ def test_a_store_that_a_process_has_open_stays_whole(stores, tmp_path):
     assert read(stores[1], ALL, 2 * HOUR)["n_7d"] == 1
     stores[1].apply(logged([buy("x", HOUR), buy("y", HOUR)]))
     assert read(stores[1], ALL, 2 * HOUR)["n_7d"] == 2
+
+
+def test_in_a_redis_there_may_be_a_store_whatever_lies_in_the_folder(tmp_path):
+    assert OnlineStore.kept(tmp_path / "none", DAILY, "redis://localhost:6379/0")
+    assert not any(OnlineStore.kept(tmp_path, DAILY, where) for where in ("sqlite", "lmdb"))
