@@ -39,8 +39,7 @@ def look(days_: Stream, end: int) -> Diagnosis:
     seen = windows(days_.ts, WATCH, end, days_.unit)
     findings = [
         *quality.quality(days_.columns, days_.kinds, days_.ts, seen, WATCH, now=end),
-        *drift.shifts("features", days_.columns, days_.kinds, seen, WATCH),
-        *drift.predictions(days_.score, seen, WATCH),
+        *drift.shifts(days_.columns, days_.kinds, days_.score, seen, WATCH),
     ]
     newest = performance(days_, end, 0)
     before = [[performance(days_, end, back)] for back in (2, 1)] if newest.status == "fail" else []

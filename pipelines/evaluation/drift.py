@@ -14,39 +14,69 @@ from pipelines.evaluation.statistic import Array
 from pipelines.evaluation.usual import FEWEST_TRIALS, Scatter, pooled
 from pipelines.evaluation.windows import Columns, Windows, few_rows
 
-FALSE = 0.0025
-"""The share of false ones that is allowed among the columns said to have moved (Benjamini, Hochberg 1995): one quiet look in
-four hundred."""
+FALSE = 0.005
+"""The share of false ones that is allowed among all columns and answers that a look says have moved (Benjamini, Hochberg 1995): one
+quiet look in two hundred."""
+ANSWERS = 0.2
+"""The share of it that is the answers': one or few among many columns, they show best what matters (Rabanser et al. 2019)."""
 LEAST_WEIGHT = 0.2
 """What a column without importance weighs at least: a large shift of it is still worth a word."""
 
 
 def shifts(
-    channel: str,
     columns: Columns,
     kinds: Mapping[str, str],
+    scores: Array | None,
     seen: Windows,
     monitor: Monitor,
     importance: Mapping[str, float] | None = None,
 ) -> list[Finding]:
-    """A finding a column of a channel (`features` or `predictions`): how far it has moved and stayed.
+    """A finding a column and an answer (`features: ..` and `predictions: ..`): how far it has moved and stayed.
 
     What is observed is the move that `persist` of the last `of` windows have shown, the newest among them; the limit is what
     past windows show of just that, so that a column whose days resemble each other must move further. `kinds` says number,
-    category or text; text is left to the model's own outputs. `importance` (shares of the model's answers) weighs the columns:
-    what matters little must move more to be said. Too few rows is never an answer.
+    category or text; text is left to the model's own outputs, the `scores`. `importance` (shares of the model's answers) weighs
+    the columns: what matters little must move more to be said. Too few rows is never an answer.
+
+    A look is one family: one alarm comes of any of its findings, and the columns and answers tell of each other's noise.
     """
-    names = [name for name in columns if kinds.get(name, "number") != "text"]
+    read = {f"features: {name}": values for name, values in columns.items() if kinds.get(name, "number") != "text"}
+    said = {} if scores is None else answers(scores)
+    kind = {name: kinds.get(name.removeprefix("features: "), "number") for name in read} | dict.fromkeys(said, "number")
+    weight = shared(weights(list(read), importance), list(said))
     enough = np.minimum(*seen.rows) >= monitor.min_rows
-    each = {n: np.where(enough, effects(kinds.get(n, "number"), columns[n], seen), np.nan) for n in names}
-    stayed = {name: lasting(each[name], seen, monitor.persist) for name in names}
-    usual = pooled({name: Scatter.of_past(stayed[name][1:]) for name in names})
-    weight = weights(names, importance)
-    chances = [usual[name].chance(stayed[name][0]) / weight[name] for name in names]
-    moved = int(benjamini_hochberg(chances, FALSE).sum()) if names else 0
-    cut = FALSE * max(moved, 1) / max(len(names), 1)
-    limits = {name: usual[name].limit(min(cut * weight[name], 0.5), monitor.drift) for name in names}
-    return [_shift(f"{channel}: {n}", stayed[n][0], each[n][0], usual[n], limits[n], seen, monitor) for n in names]
+    each = {name: np.where(enough, effects(kind[name], values, seen), np.nan) for name, values in (read | said).items()}
+    stayed = {name: lasting(sizes, seen, monitor.persist) for name, sizes in each.items()}
+    sharing = seen.recent * seen.long
+    usual = pooled({name: Scatter.of_past(sizes[1:], sharing) for name, sizes in stayed.items()}, kind)
+    limits = _limits({name: sizes[0] for name, sizes in stayed.items()}, usual, weight, monitor.drift)
+    return [_shift(name, stayed[name][0], each[name][0], usual[name], limits[name], seen, monitor) for name in each]
+
+
+def _limits(
+    sizes: Mapping[str, float], usual: Mapping[str, Scatter], weight: Mapping[str, float], floor: float
+) -> dict[str, float]:
+    """The effect size that each must show, so that few of those said to have moved have not. What is below the floor is none."""
+    chances = [usual[name].chance(size) / weight[name] if size >= floor else 1.0 for name, size in sizes.items()]
+    moved = int(benjamini_hochberg(chances, FALSE).sum())
+    cut = FALSE * max(moved, 1) / max(len(sizes), 1)
+    return {name: usual[name].limit(min(cut * weight[name], 0.5), floor) for name in sizes}
+
+
+def answers(scores: Array) -> dict[str, Array]:
+    """What the model says, by the names of its findings: its score, or each quantile."""
+    table = np.asarray(scores, float).reshape(len(scores), -1)
+    names = ["score"] if table.shape[1] == 1 else [f"quantile {i}" for i in range(table.shape[1])]
+    return {f"predictions: {name}": column for name, column in zip(names, table.T, strict=True)}
+
+
+def shared(read: Mapping[str, float], said: Sequence[str]) -> dict[str, float]:
+    """The weights of all, one on average, where columns weigh so among themselves and the answers have their share."""
+    if not (read and said):
+        return {**read, **dict.fromkeys(said, 1.0)}
+    every = len(read) + len(said)
+    columns = {name: own * (1 - ANSWERS) * every / len(read) for name, own in read.items()}
+    return columns | dict.fromkeys(said, ANSWERS * every / len(said))
 
 
 def lasting(sizes: Array, seen: Windows, persist: int) -> Array:
@@ -68,10 +98,10 @@ def _lasted(row: Array, persist: int) -> float:
 
 
 def weights(names: Sequence[str], importance: Mapping[str, float] | None) -> dict[str, float]:
-    """Each column's weight, one on average (Genovese, Roeder, Wasserman 2006: false-discovery control with weights)."""
+    """Each finding's weight, one on average (Genovese, Roeder, Wasserman 2006: false-discovery control with weights)."""
     if not importance or not names:
         return dict.fromkeys(names, 1.0)
-    raw = np.array([max(importance.get(name, 0.0), 0.0) for name in names])
+    raw = np.array([max(importance.get(name.removeprefix("features: "), 0.0), 0.0) for name in names])
     raw = np.maximum(raw / raw.mean(), LEAST_WEIGHT) if raw.sum() > 0 else np.ones(len(names))
     return dict(zip(names, (raw / raw.mean()).tolist(), strict=True))
 
@@ -88,10 +118,3 @@ def _shift(name: str, size: float, newest: float, usual: Scatter, limit: float, 
     rule = f"observed < {float(limit)!r}"
     words = f"{newest:.3g} in the newest window alone" if newest >= limit > size else ""
     return judged(name, float(size), wanted, passes_if=rule, fails_unless=rule, advice=words, **usual.interval(size))
-
-
-def predictions(scores: Array, seen: Windows, monitor: Monitor) -> list[Finding]:
-    """Drift of what the model says: of its score, or of each quantile."""
-    table = np.asarray(scores, float).reshape(len(scores), -1)
-    names = ["score"] if table.shape[1] == 1 else [f"quantile {i}" for i in range(table.shape[1])]
-    return shifts("predictions", dict(zip(names, table.T, strict=True)), {}, seen, monitor)

@@ -33,11 +33,12 @@ def unit_change(column: Array, kind: str, seen: Windows, most: float = np.inf) -
     """
     if kind != "number" or column.dtype.kind != "f":
         return NO_CHANGE
-    past, current = _logarithm(column, seen.reference)[0], _logarithm(column, seen.current)[0]
+    (past, _), (current, now) = _logarithm(column, seen.reference), _logarithm(column, seen.current)
     if len(past) < 100 or len(current) < 30 or np.ptp(past) == 0:
         return NO_CHANGE
     usual, shifts = Usual.of(past), [(sign * float(np.log10(f)), sign, f) for f in FACTORS for sign in (1, -1)]
-    shares = [_explained(usual, current, shift) or _records(column, seen, shift, most) for shift, _, _ in shifts]
+    units = float(seen.weight[now].sum())
+    shares = [_explained(usual, current, units, shift) or _records(column, seen, shift, most) for shift, _, _ in shifts]
     share, (_, sign, factor) = max(zip(shares, shifts, strict=True), key=lambda one: one[0])
     words = f"{share:.1%} of the values look {'multiplied' if sign > 0 else 'divided'} by {factor:g}"
     return (share, words) if share > 0 else NO_CHANGE
@@ -63,8 +64,11 @@ class Usual:
         return Usual(values, float(middle), (float(low), float(high)))
 
 
-def _explained(past: Usual, after: Array, shift: float) -> float:
-    """The share of values that a change of unit explains: all, or those of one feed; 0 where it explains them no better."""
+def _explained(past: Usual, after: Array, units: float, shift: float) -> float:
+    """The share of values that a change of unit explains: all, or those of one feed; 0 where it explains them no better.
+
+    What chance explains is reckoned by the `units` that the values are of: ten values of one customer leave the range together.
+    """
     before = past.values
     near = abs(float(np.median(after)) - past.middle - shift) < abs(shift) / 2
     if near and wasserstein(before, after - shift) < min(ALIKE, 0.5 * wasserstein(before, after)):
@@ -72,7 +76,7 @@ def _explained(past: Usual, after: Array, shift: float) -> float:
     sides = (_back_inside(values, past.within, past.within, shift) for values in (after, before))
     (outside, explained), (usual, by_chance) = sides
     share, expected = float(explained.mean()), float(by_chance.mean())
-    at_most = max(expected + SIGMAS * float(np.sqrt(expected / len(after))) + 8 / len(after), SHARE)
+    at_most = max(expected + SIGMAS * float(np.sqrt(expected / units)) + 8 / units, SHARE)
     if share < at_most or share < 0.8 * (outside.mean() - usual.mean()):
         return 0.0
     # A mere growth also leaves the old range: the rows that moved must look like the past again once moved back.

@@ -305,10 +305,7 @@ def shifts(
     seen = windows(rows["ts"].astype(np.int64), block.monitor, as_of, rows[usecase.unit])
     kinds = {name: usecase.features.kind(name) for name in usecase.features.names}
     columns = {name: rows[name] for name in usecase.features.names}
-    return [
-        *drift.shifts("features", columns, kinds, seen, block.monitor, weigh),
-        *drift.predictions(scores, seen, block.monitor),
-    ]
+    return drift.shifts(columns, kinds, scores, seen, block.monitor, weigh)
 
 
 def holdout_of(block: Block, manifest: Bundle) -> tuple[int, int]:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from pipelines.core.clock import DAY, days
-from pipelines.evaluation.drift import lasting, predictions, shifts, weights
+from pipelines.evaluation import drift
+from pipelines.evaluation.drift import ANSWERS, lasting, shared, shifts, weights
 from pipelines.evaluation.effects import effect, wasserstein
-from pipelines.evaluation.usual import Scatter, scatter, sure_spread, threshold
+from pipelines.evaluation.usual import Scatter, pooled, scatter, threshold, upper_spread
 from pipelines.evaluation.windows import history_needed, windows
 
 NOW = 100 * DAY
@@ -31,7 +32,7 @@ KINDS = {"category": "category"}
 
 
 def look(ts, table, monitor, now=NOW):
-    return shifts("features", table, KINDS, windows(ts, monitor, now), monitor)
+    return shifts(table, KINDS, None, windows(ts, monitor, now), monitor)
 
 
 def test_effect_sizes_have_their_known_values():
@@ -112,18 +113,39 @@ def test_thresholds_rise_above_the_floor_only_where_the_past_was_restless():
     assert threshold([np.nan] * 9, 0.25) == 0.25
 
 
-def test_the_spread_of_what_is_usual_is_right_less_uncertain_and_deaf_to_a_few_that_did_drift():
+def test_the_spread_of_what_is_usual_is_that_above_the_median_and_deaf_to_a_few_that_did_drift():
     random = np.random.default_rng(1)
     draws = random.normal(1.0, 0.3, (500, 54))
-    found = {
-        which: np.array([which(row) if which is sure_spread else which(row)[1] for row in draws])
-        for which in (sure_spread, scatter)
-    }
-    assert found[sure_spread].mean() == pytest.approx(0.3, rel=0.03)
-    assert found[sure_spread].std() < 0.9 * found[scatter].std()
-    drifted = [sure_spread(np.r_[row[:48], np.full(6, 9.0)]) for row in draws]
-    assert np.mean(drifted) < 0.42
-    assert Scatter.of_past(draws[0]).spread > sure_spread(draws[0])
+    assert np.mean([upper_spread(row) for row in draws]) == pytest.approx(0.3, rel=0.05)
+    leaning = np.where(draws > 1, draws, 1 + (draws - 1) / 5)
+    assert np.mean([upper_spread(row) for row in leaning]) == pytest.approx(0.3, rel=0.15)
+    assert np.mean([scatter(row)[1] for row in leaning]) < 0.2, "of both sides, it would be believed half as wide"
+    drifted = [upper_spread(np.r_[row[:48], np.full(6, 9.0)]) for row in draws]
+    assert np.mean(drifted) < 0.45
+    assert Scatter.of_past(draws[0]).spread > upper_spread(draws[0])
+
+
+def scatters(spreads, alone=18.0):
+    return {f"n{i}": Scatter(0.1, float(spread), 54, alone) for i, spread in enumerate(spreads)}
+
+
+def test_columns_that_are_alike_share_one_spread_and_others_keep_their_own():
+    random = np.random.default_rng(1)
+    alike, unlike = (0.04 * np.exp(random.normal(0, spread, 20)) for spread in (0.15, 1.0))
+    kinds = dict.fromkeys(scatters(alike), "number")
+    assert [found.spread for found in pooled(scatters(alike), kinds).values()] == pytest.approx(20 * [np.median(alike)])
+    kept = np.array([found.spread for found in pooled(scatters(unlike), kinds).values()])
+    assert (kept >= np.median(unlike)).all()
+    assert kept.max() == pytest.approx(unlike.max(), rel=0.25)
+    more = np.array([found.spread for found in pooled(scatters(unlike, alone=180.0), kinds).values()])
+    assert kept.max() < more.max() < unlike.max()
+
+
+def test_a_column_that_never_moved_is_no_quieter_than_the_others_and_kinds_tell_nothing_of_each_other():
+    found = scatters([0.0, 0.04, 0.04, 0.9])
+    mended = pooled(found, {"n0": "number", "n1": "number", "n2": "number", "n3": "category"})
+    assert [one.spread for one in mended.values()] == pytest.approx([0.04, 0.04, 0.04, 0.9])
+    assert pooled(scatters([0.0]), {"n0": "number"})["n0"].spread == 0.0
 
 
 def test_a_quiet_weekly_season_raises_no_alarm(monitor):
@@ -155,15 +177,15 @@ DRIFTS = {
 }
 
 
-@pytest.mark.parametrize("drift", DRIFTS)
-def test_real_drift_is_found_once_it_has_lasted(drift, monitor):
-    found = [any(f.status == "fail" for f in look(*drifted(seed, DRIFTS[drift]), monitor)) for seed in range(20)]
+@pytest.mark.parametrize("change", DRIFTS)
+def test_real_drift_is_found_once_it_has_lasted(change, monitor):
+    found = [any(f.status == "fail" for f in look(*drifted(seed, DRIFTS[change]), monitor)) for seed in range(20)]
     assert np.mean(found) >= 0.95
 
 
-@pytest.mark.parametrize("drift", DRIFTS)
-def test_one_window_alone_is_no_lasting_drift(drift, monitor):
-    found = [any(f.status == "fail" for f in look(*drifted(seed, DRIFTS[drift], since=7), monitor)) for seed in range(5)]
+@pytest.mark.parametrize("change", DRIFTS)
+def test_one_window_alone_is_no_lasting_drift(change, monitor):
+    found = [any(f.status == "fail" for f in look(*drifted(seed, DRIFTS[change], since=7), monitor)) for seed in range(5)]
     assert not any(found)
 
 
@@ -195,7 +217,7 @@ def test_a_customer_with_a_thousand_rows_has_one_voice(monitor):
     unit = np.r_[np.arange(len(ts)), np.full(3000, 999_999)]
     crowd = {name: column[loud] for name, column in table.items()}
     crowd["n0"][len(ts) :] = 9.0
-    found = [shifts("f", {"n0": crowd["n0"]}, {}, windows(when, monitor, NOW, u), monitor)[0].status for u in (None, unit)]
+    found = [shifts({"n0": crowd["n0"]}, {}, None, windows(when, monitor, NOW, u), monitor)[0].status for u in (None, unit)]
     assert found == ["fail", "pass"]
 
 
@@ -203,13 +225,36 @@ def test_a_column_of_no_importance_must_move_further_to_be_said(monitor):
     ts, table = drifted(1, lambda t, late, r: t.update(n0=t["n0"] + 0.5 * late))
     seen = windows(ts, monitor, NOW)
     limits = [
-        shifts("f", table, KINDS, seen, replace(monitor, drift=0.01), {"n0": own, "n1": 1.0})[0].wanted for own in (1.0, 0.0)
+        shifts(table, KINDS, None, seen, replace(monitor, drift=0.01), {"n0": own, "n1": 1.0})[0].wanted for own in (1.0, 0.0)
     ]
     assert limits[0] < limits[1]
     told = weights(["a", "b", "c"], {"a": 3.0, "b": 1.0})
     assert sum(told.values()) == pytest.approx(3)
     assert told["a"] > told["b"] > told["c"] > 0
     assert weights(["a"], {}) == {"a": 1.0}
+
+
+def test_a_look_is_one_family_of_which_the_answers_have_their_share(monitor):
+    weight = shared({"a": 1.5, "b": 0.5}, ["score"])
+    assert sum(weight.values()) == pytest.approx(3)
+    assert weight["score"] == pytest.approx(3 * ANSWERS)
+    assert weight["a"] == pytest.approx(3 * weight["b"])
+    assert shared({}, ["q0", "q1"]) == {"q0": 1.0, "q1": 1.0}
+    assert shared({"a": 1.0}, []) == {"a": 1.0}
+    ts, table = season(1)
+    seen = windows(ts, replace(monitor, drift=0.01), NOW)
+    found = shifts(table, KINDS, table["n0"], seen, replace(monitor, drift=0.01))
+    assert found[0].name == "features: n0"
+    assert found[-1].name == "predictions: score"
+    limits = [float(f.wanted.split("below ")[1].split()[0]) for f in found]
+    assert limits[-1] < limits[0], "the same values; the answers are one of few"
+
+
+def test_what_is_below_the_floor_is_no_discovery_that_eases_the_others():
+    usual = {"certain": Scatter(0.02, 0.002, 54, 18.0), "other": Scatter(0.1, 0.04, 54, 18.0)}
+    weight = dict.fromkeys(usual, 1.0)
+    found = [drift._limits({"certain": size, "other": 0.27}, usual, weight, 0.15)["other"] for size in (0.02, 0.1, 0.2)]
+    assert found[0] == found[1] > found[2]
 
 
 def test_too_few_rows_are_no_answer_however_large_the_shift(monitor):
@@ -222,11 +267,11 @@ def test_too_few_rows_are_no_answer_however_large_the_shift(monitor):
 
 def test_text_is_left_to_the_models_own_answers(monitor):
     ts, table = season(1)
-    assert shifts("features", {"words": table["category"]}, {"words": "text"}, windows(ts, monitor, NOW), monitor) == []
+    assert shifts({"words": table["category"]}, {"words": "text"}, None, windows(ts, monitor, NOW), monitor) == []
 
 
 def test_each_quantile_of_a_forecast_is_watched(monitor):
     ts, table = season(1)
     scores = np.stack([table["n0"], table["n0"] + 1 + 2.0 * (ts >= NOW - 14 * DAY)], axis=1)
-    found = predictions(scores, windows(ts, monitor, NOW), monitor)
+    found = shifts({}, {}, scores, windows(ts, monitor, NOW), monitor)
     assert [(f.name, f.status) for f in found] == [("predictions: quantile 0", "pass"), ("predictions: quantile 1", "fail")]

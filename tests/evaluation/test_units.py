@@ -63,6 +63,20 @@ def test_ten_orders_of_one_customer_are_one_record(monitor):
     assert unit_change(values, "number", seen)[0] == 0
 
 
+def test_values_of_two_customers_that_leave_the_range_together_are_no_change_of_unit(monitor):
+    ts = np.sort(np.random.default_rng(1).integers(NOW - 59 * DAY, NOW, 59 * 500))
+    watch = replace(monitor, window=days(1), reference=days(56))
+    rows, units = (windows(ts, watch, NOW, unit) for unit in (None, np.arange(len(ts)) // 10))
+    found = {"rows": 0, "units": 0}
+    for seed in range(20):
+        values = np.random.default_rng(seed).normal(size=len(ts))
+        values[-20:] = np.random.default_rng(seed).uniform(3.2, 4.5, 20)
+        found["rows"] += unit_change(values, "number", rows)[0] > 0
+        found["units"] += unit_change(values, "number", units)[0] > 0
+    assert found["rows"] > 5
+    assert found["units"] == 0
+
+
 def test_a_new_shelf_of_dear_goods_is_no_change_of_unit(monitor):
     values, seen, today = amounts(1, monitor, lognormal)
     values[today[:12]] = values.max() * np.random.default_rng(1).uniform(1.1, 3, 12)
