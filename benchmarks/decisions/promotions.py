@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from benchmarks.decisions import worlds
+from benchmarks.decisions.kept import Job, Tell, measured
 from pipelines.core.clock import days
 from pipelines.evaluation.gate import judge
 from pipelines.evaluation.metrics import measure
@@ -19,8 +20,16 @@ TITLE = "The gate"
 SPREAD, ROWS_A_WEEK = 0.04, 1_000
 """What a week does to a challenger's AUC, as a standard deviation, and payments a week."""
 WEEKS = (2, 4)
-
-Tell = Callable[[str], None]
+RATES = (
+    (0.0, 2_000, 1000), (-0.01, 2_000, 1000), (0.01, 2_000, 200), (0.02, 2_000, 200), (0.04, 2_000, 200),
+    (0.005, 10_000, 100), (0.01, 10_000, 100), (0.02, 10_000, 100),
+)  # fmt: skip
+"""The true gain, the holdout's rows, and how many runs."""
+RUNS = 500
+"""Of each number of weeks."""
+PART = 50
+"""Runs that are kept together."""
+CODE = ("pipelines/evaluation/*.py", "benchmarks/decisions/worlds.py", "benchmarks/decisions/promotions.py")
 
 
 def promoted(gain: float, rows: int, seed: int) -> tuple[bool, bool]:
@@ -47,26 +56,44 @@ def auc(holdout: worlds.Holdout, scores: np.ndarray) -> float:
     return measure(["roc_auc"], labelled(holdout.labels, holdout.unit), scores)["roc_auc"]
 
 
+def rates(gain: float, rows: int, first: int, until: int) -> list[tuple[bool, bool]]:
+    """Some of the runs of a true gain, by their seeds."""
+    return [promoted(gain, rows, seed) for seed in range(first, until)]
+
+
+def through_weeks(weeks: int, first: int, until: int) -> list[tuple[bool, bool]]:
+    """Some of the runs of equal models in a holdout of so many weeks, by their seeds."""
+    return [promoted_by_weeks(weeks, seed) for seed in range(first, until)]
+
+
 def run(tell: Tell, share: float = 1.0) -> dict[str, Any]:
     """All figures of the section; `share` of the full number of runs, for a quick look."""
-    found: dict[str, Any] = {"rates": []}
-    for gain, rows, runs in (
-        (0.0, 2_000, 1000), (-0.01, 2_000, 1000), (0.01, 2_000, 200), (0.02, 2_000, 200), (0.04, 2_000, 200),
-        (0.005, 10_000, 100), (0.01, 10_000, 100), (0.02, 10_000, 100),
-    ):  # fmt: skip
-        many = max(1, int(runs * share))
-        both = np.array([promoted(gain, rows, seed) for seed in range(many)])
-        found["rates"].append(
-            {"gain": gain, "rows": rows, "runs": many, "ours": int(both[:, 0].sum()), "point": int(both[:, 1].sum())}
-        )
-        tell(f"AUC {gain:+g} on {rows:,} rows: {found['rates'][-1]}")
-    found["weeks"] = []
+    rows_of = [(gain, rows, max(1, int(runs * share))) for gain, rows, runs in RATES]
+    many = max(1, int(RUNS * share))
+    jobs: dict[str, Job] = {}
+    for gain, rows, runs in rows_of:
+        jobs |= {f"rates-{gain:+g}-{rows}-{a}-{b}": (rates, (gain, rows, a, b)) for a, b in parts(runs)}
     for weeks in WEEKS:
-        many = max(1, int(500 * share))
-        both = np.array([promoted_by_weeks(weeks, seed) for seed in range(many)])
-        found["weeks"].append({"weeks": weeks, "runs": many, "ours": int(both[:, 0].sum()), "units": int(both[:, 1].sum())})
-        tell(f"equal but for the weeks, {weeks} of them: {found['weeks'][-1]}")
+        jobs |= {f"weeks-{weeks}-{a}-{b}": (through_weeks, (weeks, a, b)) for a, b in parts(many)}
+    done = measured(jobs, tell, CODE)
+
+    def promotions(name: str) -> list[int]:
+        each = [pair for job, part in done.items() if job.startswith(f"{name}-") for pair in part]
+        return np.sum(each, axis=0).tolist()
+
+    found: dict[str, Any] = {"rates": [], "weeks": []}
+    for gain, rows, runs in rows_of:
+        ours, point = promotions(f"rates-{gain:+g}-{rows}")
+        found["rates"].append({"gain": gain, "rows": rows, "runs": runs, "ours": ours, "point": point})
+    for weeks in WEEKS:
+        ours, units = promotions(f"weeks-{weeks}")
+        found["weeks"].append({"weeks": weeks, "runs": many, "ours": ours, "units": units})
     return found
+
+
+def parts(runs: int) -> list[tuple[int, int]]:
+    """The first seed of each part and the one after its last."""
+    return [(first, min(first + PART, runs)) for first in range(0, runs, PART)]
 
 
 def section(found: Mapping[str, Any]) -> str:

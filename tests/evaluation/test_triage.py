@@ -3,7 +3,7 @@ import pytest
 
 from pipelines.core.clock import DAY
 from pipelines.core.verdict import Finding
-from pipelines.evaluation.drift import predictions, shifts
+from pipelines.evaluation.drift import shifts
 from pipelines.evaluation.performance import Realised, performance
 from pipelines.evaluation.quality import quality
 from pipelines.evaluation.statistic import labelled
@@ -110,7 +110,7 @@ def findings(seed, change, week, monitor):
     known, before = Realised(labelled(labels, unit), score), {"the labels before": seen.reference}
     columns = {"amount": amount}
     return [
-        *quality(columns, {}, ts, seen, monitor, now=now), *shifts("features", columns, {}, seen, monitor), *predictions(score, seen, monitor),
+        *quality(columns, {}, ts, seen, monitor, now=now), *shifts(columns, {}, score, seen, monitor),
         performance("roc_auc", known, seen.current, before, monitor, seed=seed, resamples=200),
     ]  # fmt: skip
 
