@@ -30,8 +30,8 @@ START = "2025-01-06"
 
 @dataclass(frozen=True)
 class Setting:
-    """How large the shop is, how many days of history the first model has, how many of them train and judge it, and for how
-    many weeks the policies are watched."""
+    """How large the shop is, how many days of history the first model has, how many of them train and judge a model of fraud (one
+    of demand is trained and judged as `params.yaml` says), and for how many weeks the policies are watched."""
 
     customers: int = 900
     items: int = 96

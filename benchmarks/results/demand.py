@@ -35,6 +35,8 @@ AHEAD = 4
 ITEMS = 500
 FIRST = 4
 """The first week whose features say enough to learn from."""
+REACHES = (8, 16)
+"""How many of the newest weeks a model learns from where it does not learn from all: what the last table compares."""
 METRICS = ("wape", "mase", "pinball")
 TRIED = ("linear", "lightgbm", "vote")
 SETTINGS = {"lightgbm": {"trees": 100, "leaves": 8, "rate": 0.05, "min_leaf": 50, "sample": 0.6}}
@@ -148,9 +150,10 @@ def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
     return np.divide(over, under, out=np.full(over.shape, np.nan), where=under > 0)
 
 
-def forecasts(known: Shop, origin: int, ahead: int) -> dict[str, np.ndarray]:
-    """Each candidate's quantiles (items, levels), learnt on every item and every Monday whose ahead-th week ended by the origin."""
-    use, weeks = case(), list(range(FIRST, origin - ahead + 1))
+def forecasts(known: Shop, origin: int, ahead: int, reach: int = WEEKS) -> dict[str, np.ndarray]:
+    """Each candidate's quantiles (items, levels), learnt on every item and the last `reach` Mondays whose ahead-th week ended by
+    the origin."""
+    use, weeks = case(), list(range(max(FIRST, origin - ahead + 1 - reach), origin - ahead + 1))
     names = tuple(known.features)
     spec = Spec(names, ("number",) * len(names), use.answers, {}, SEED, 1)
     part = training.Part(known.matrix(weeks), known.sold(weeks, ahead) / known.scale[weeks].ravel())
@@ -196,15 +199,18 @@ def run(tell: Callable[[str], None]) -> dict[str, Any]:
     program = peers.python()
     rows |= against(known, program, tell) if program else {}
     rows[best] = judged(known, rolled(known, ORIGINS)[best])
-    return section(tried, best, rows, told_peers=program is not None)
+    tell(f"{best} that learns from the newest weeks alone")
+    reaches = {f"the last {reach} weeks": judged(known, rolled(known, ORIGINS, reach)[best]) for reach in REACHES}
+    reaches["all weeks, as above"] = rows[best]
+    return section(tried, best, rows, reaches, told_peers=program is not None)
 
 
-def rolled(known: Shop, origins: tuple[int, ...]) -> dict[str, dict[tuple[int, int], np.ndarray]]:
+def rolled(known: Shop, origins: tuple[int, ...], reach: int = WEEKS) -> dict[str, dict[tuple[int, int], np.ndarray]]:
     """Per candidate the quantiles at each origin and week ahead."""
     told: dict[str, dict[tuple[int, int], np.ndarray]] = {name: {} for name in TRIED}
     for origin in origins:
         for ahead in range(1, AHEAD + 1):
-            for name, quantiles in forecasts(known, origin, ahead).items():
+            for name, quantiles in forecasts(known, origin, ahead, reach).items():
                 told[name][origin, ahead] = quantiles
     return told
 
@@ -219,7 +225,9 @@ def against(known: Shop, program: Any, tell: Callable[[str], None]) -> dict[str,
     return {f"{name}, statsforecast": judged(known, one) for name, one in told.items()}
 
 
-def section(tried: dict[str, Any], best: str, rows: dict[str, Any], *, told_peers: bool) -> dict[str, Any]:
+def section(
+    tried: dict[str, Any], best: str, rows: dict[str, Any], reaches: dict[str, Any], *, told_peers: bool
+) -> dict[str, Any]:
     every = [{"name": name, "from": "ours" if name == best else "computed", **row} for name, row in rows.items()]
     earlier = [{"name": name, "from": "chosen" if name == best else "tried", **row} for name, row in tried.items()]
     first, last = (iso(START + week * WEEK)[:10] for week in (ORIGINS[0], WEEKS))
@@ -263,6 +271,12 @@ def section(tried: dict[str, Any], best: str, rows: dict[str, Any], *, told_peer
                 "digits": 3,
                 "columns": ["wape", "pinball"],
                 "rows": earlier,
+            },
+            {
+                "caption": f"How far back it pays to learn: `{best}` at the five origins",
+                "digits": 3,
+                "columns": list(METRICS),
+                "rows": [{"name": name, "from": "computed", **row} for name, row in reaches.items()],
             },
         ],
         "notes": notes,

@@ -274,15 +274,45 @@ def test_a_shop_in_which_nothing_ever_passed_is_said_to_be_one():
 
 def test_what_was_measured_is_not_measured_again_and_shops_for_looking_are_not_reported(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(bench, "one", lambda seed, folder, cases: (asked.append((seed, *cases)), (seed, 0.0))[1])
+    monkeypatch.setattr(bench, "one", lambda case, seed, folder: (asked.append((case, seed)), 0.0)[1])
+    first = bench.FIRST
     for case in bench.CASES:
-        for seed in (2, bench.FIRST):
+        for seed in (2, first[case]):
             (tmp_path / f"{case}-{seed:03d}.json").write_text(json.dumps({"seed": seed}))
-    (tmp_path / f"demand-{bench.FIRST + 2:03d}.json").write_text(json.dumps({"seed": bench.FIRST + 2}))
-    for cases in (["demand"], bench.CASES):
-        bench._measure(range(bench.FIRST, bench.FIRST + 3), cases, tmp_path, 0)
-    assert asked == [(bench.FIRST + 1, "demand"), (bench.FIRST + 1, *bench.CASES), (bench.FIRST + 2, *bench.CASES)]
-    assert [season["seed"] for season in bench.read(tmp_path, "fraud")] == [bench.FIRST]
+    (tmp_path / f"demand-{first['demand'] + 2:03d}.json").write_text(json.dumps({"seed": first["demand"] + 2}))
+    bench._measure(3, ["demand"], tmp_path, 0)
+    assert asked == [("demand", first["demand"] + 1)]
+    asked.clear()
+    bench._measure(3, bench.CASES, tmp_path, 0)
+    assert asked == [("fraud", first["fraud"] + 1), ("fraud", first["fraud"] + 2), ("demand", first["demand"] + 1)]
+    assert [season["seed"] for season in bench.read(tmp_path, "fraud")] == [first["fraud"]]
+
+
+def test_a_use_case_that_is_not_measured_again_keeps_its_figures(tmp_path, monkeypatch):
+    kept = {"fraud": figures.summary([made_up(1)]), "demand": figures.summary([made_up(1, "demand")])}
+    for name in ("FIGURES", "PAGE", "PICTURE"):
+        monkeypatch.setattr(page, name, tmp_path / name)
+    page.FIGURES.write_text(json.dumps({"setting": vars(Setting()), "machine": "a machine", "cases": kept}))
+    (tmp_path / "demand-501.json").write_text(json.dumps(made_up(bench.FIRST["demand"], "demand")))
+    monkeypatch.setattr("sys.argv", ["lifecycle", "--page", "--folder", str(tmp_path)])
+    assert bench.main() == 0
+    found = json.loads(page.FIGURES.read_text())["cases"]
+    assert found["fraud"] == json.loads(json.dumps(kept["fraud"]))
+    assert found["demand"]["shops"] == [bench.FIRST["demand"]]
+
+
+def test_a_model_of_demand_is_split_as_it_is_shipped_and_one_of_fraud_as_the_page_says():
+    assert season.block_of(WORKSPACE, "demand", Setting()).split == WORKSPACE.params.block("demand").split
+    fraud = season.block_of(WORKSPACE, "fraud", Setting()).split
+    assert (fraud.train, fraud.holdout) == (days(Setting().train), days(Setting().holdout))
+
+
+def test_a_model_of_demand_learns_from_all_of_a_year_that_there_is(shop):
+    """From the shop's first day on, though a year back there was no shop; and a later one from more."""
+    desk = Desk(shop, WORKSPACE.case("demand"), season.block_of(WORKSPACE, "demand", TINY))
+    first, later = (desk.model(desk.mondays[week]) for week in (0, 8))
+    assert min(first.asks) == min(later.asks) == 0
+    assert max(later.asks) - max(first.asks) == 8 * 7
 
 
 def made_up(seed, case="fraud"):

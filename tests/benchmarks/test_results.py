@@ -104,6 +104,17 @@ def test_a_forecast_learns_from_no_week_that_ends_after_its_origin(monkeypatch):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
+def test_a_forecast_that_reaches_back_a_few_weeks_learns_from_these_alone():
+    units = np.random.default_rng(5).poisson(20, (16, 3)).astype(float)
+    features = {"last": np.vstack([np.zeros((1, 3)), units[:-1]])}
+    changed = units.copy()
+    changed[:8] *= 100
+    shops = [demand.Shop(each, features, np.full((16, 3), 20.0)) for each in (units, changed)]
+    few, many = ([demand.forecasts(shop, 14, 2, reach)["linear"] for shop in shops] for reach in (4, 16))
+    assert np.array_equal(*few)
+    assert not np.array_equal(*many)
+
+
 def test_a_new_items_series_is_long_enough_for_the_peers():
     units = np.zeros((30, 2))
     units[3:, 0], units[24:, 1] = 5, 7
