@@ -3,8 +3,8 @@
 A contestant is a module with `run(ready) -> result`, and where it needs them `prepare(folder, **options) -> ready` and
 `keep(result, path)`; only `run` is measured. `prepare` gives the folder where there is none; what `facts(result)` gives is added
 to the measurement. The last line of the output is JSON: seconds, CPU seconds (of all threads and children), peak MB of this
-process and of the programs it started, read before the result is kept. With `profile=yes` the run is profiled as well, which
-slows it: the functions that took most, and their shares.
+process and of the programs it started, read before the result is kept. With `profile=yes` the run is not measured but taken apart:
+the CPU seconds of each of its STAGES where it names them, else the functions that took most, and their shares.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pstats
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,6 +27,8 @@ def measured(contestant: ModuleType, folder: Path, target: Path, options: dict[s
     """Seconds, CPU seconds and peak memory of `run`, and the contestant's own facts."""
     profiled = options.pop("profile", "")
     ready = contestant.prepare(folder, **options) if hasattr(contestant, "prepare") else folder
+    if profiled and hasattr(contestant, "STAGES"):
+        return {"stages": _stages(contestant.STAGES, lambda: contestant.run(ready))}
     if profiled:
         return {"profile": _profile(lambda: contestant.run(ready))}
     cpu, wall = _cpu(), time.perf_counter()
@@ -46,6 +48,35 @@ def _profile(work: Callable[[], Any]) -> list[tuple[str, float]]:
     spent = {where: row[2] for where, row in pstats.Stats(profile).stats.items()}  # type: ignore[attr-defined]
     most = sorted(spent, key=lambda where: spent[where], reverse=True)[:12]
     return [(_said(*where), spent[where] / sum(spent.values())) for where in most]
+
+
+def _stages(stages: Mapping[str, tuple[type, str]], work: Callable[[], Any]) -> dict[str, float]:
+    """CPU seconds of each stage, a method, without those of a stage within it; and "the rest"."""
+    spent, under_way = dict.fromkeys([*stages, "the rest"], 0.0), ["the rest"]
+    since = time.process_time()
+
+    def go_on(stage: str | None) -> None:
+        nonlocal since
+        now = time.process_time()
+        spent[under_way[-1]] += now - since
+        under_way.append(stage) if stage else under_way.pop()
+        since = now
+
+    def timed(stage: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            go_on(stage)
+            try:
+                return method(*args, **options)
+            finally:
+                go_on(None)
+
+        return call
+
+    for stage, (owner, name) in stages.items():
+        setattr(owner, name, timed(stage, getattr(owner, name)))
+    work()
+    go_on(None)
+    return spent
 
 
 def _said(file: str, _: int, function: str) -> str:

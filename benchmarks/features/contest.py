@@ -65,9 +65,10 @@ def rounds(contestants: tuple[Contestant, ...], count: int, folder: Path) -> dic
     return measured
 
 
-def profile(one: Contestant, folder: Path) -> list[list[Any]]:
-    """Where one of ours spends its time: functions and their shares, of a run that is not timed."""
-    return measure(replace(one, options={**one.options, "profile": "yes"}), folder, folder / "none")["profile"]
+def profile(one: Contestant, folder: Path) -> dict[str, Any]:
+    """Where one of ours spends its time, of a run that is not timed: "stages" and their seconds, or under "profile" functions and
+    their shares."""
+    return measure(replace(one, options={**one.options, "profile": "yes"}), folder, folder / "none")
 
 
 def result(folder: Path, one: Contestant) -> Path:

@@ -29,7 +29,7 @@ def run(scale: float, count: int, work: Path) -> dict[str, Any]:
     for each in measured.values():
         if wrong := [one for one in each if one["wrong"]]:
             raise SystemExit(f"a result is wrong: {wrong[0]}; nothing was written")
-    return {"scale": scale, "rounds": measured, "profile": profile(OURS[0], folder)}
+    return {"scale": scale, "rounds": measured, **profile(OURS[0], folder)}
 
 
 def _contestants(folder: Path, address: str | None) -> tuple[Contestant, ...]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple, TypeAlias
 
+from benchmarks.features.stream import EMBEDDED
+
 Part: TypeAlias = Mapping[str, Any]
 Round: TypeAlias = Mapping[str, Any]
 Finding: TypeAlias = tuple[str, str, str, bool]
@@ -120,22 +122,26 @@ def _training_bars(part: Part) -> list[Bars]:
 
 
 STREAM_CURE = (
-    "Most events touch a key that no event of the batch before had, and all that it holds is fetched from memory, packed and written "
-    "whole, beside the event's identity, which lies at a random place. Identities asked of the log, which has them, and values that are "
-    "written once for many batches, with a journal that readers merge, would cost less. The update alone is bound by memory as well: "
-    "one array a key in place of one a series was no faster."
+    "Most events touch a key that no event of the batch before had: all that it holds is fetched from memory, packed and written "
+    "whole, beside the event's identity, which lies at a random place. Tried, and no faster: one array a key in place of one a series; "
+    "a key's events one after the other and its value packed right behind them; a key's rows as one piece. What would reach the wanted "
+    "update is another store: the tiles of all keys in one array, a ring a window (`benchmarks/features/peers/rings.py`). It would hold "
+    "every tile of every key, used or not, and have late events, corrections, smallest, first, last and distinct from somewhere else; "
+    "ours has one way for all. From the log on it would save the update and most of the packing, and identities that only the log keeps "
+    "would save their share of what is written; reading the log, rows and the commit stay."
 )
 READS_CURE = (
     "A compiled function takes the tiles of one key out of its packed value (`pipelines/features/answer.py`), arrays those of a hundred "
-    "(`together.py`). Of a hundred keys SQLite's own search is half of the read, LMDB's a sixth."
+    "(`together.py`). Of a hundred keys SQLite's own search is half of the read, LMDB's a sixth; the rest is Python around some thirty calls of numpy, and "
+    "around one compiled function for one key. What would reach the wanted figures everywhere is the same function compiled to machine code."
 )
-ALONE = "ours, the update alone"
-EMBEDDED = ("LMDB", "SQLite")
+ALONE, RINGS = "ours, the update alone", "rings by hand, the update alone"
 KEPT = {
     "ours, LMDB": "log and store, in one transaction a batch; exactly once",
     "ours, SQLite": "the same",
     "ours, LMDB, twelve features": "the same, with smallest, largest, distinct and last",
     ALONE: "nothing: decoded events, states in memory",
+    RINGS: "the same, in numpy; counts and sums only",
     "Bytewax stateful_map": "its own snapshots; readable only by what it emits to",
     "River Agg + TimeRolling": "nothing; readable in its process",
     "Spark Structured Streaming": "checkpoints, and tiles upserted into SQLite",
@@ -188,7 +194,19 @@ peers begin empty, ours holds {4 * ours["events"]:,} events already. Events give
 - Checked: {ours["cells"]:,} cells read from our store equal the batch engine's; of Bytewax and Spark, tiles against plain loops; of
   River, sums by its own rule: a window of each key's newest event, which does not move on until the key's next one. It refuses
   Count, Max and Distinct in a rolling window, so a count is a sum of ones there.
-{spent(part, STREAM_CURE)}"""
+- Where the time of ours goes, in CPU microseconds an event:
+
+{_stages(part)}
+
+{STREAM_CURE}"""
+
+
+def _stages(part: Part) -> str:
+    """What each stage takes in each embedded store."""
+    stores, events = part["stages"], part["rounds"]["ours, LMDB"][0]["events"]
+    costs = {name: [1e6 * stages[name] / events for stages in stores.values()] for name in next(iter(stores.values()))}
+    costs["together"] = [sum(each) for each in zip(*costs.values(), strict=True)]
+    return table(("", *stores), [(name, *(f"{cost:,.1f}" for cost in each)) for name, each in costs.items()])
 
 
 def _stream_bars(part: Part) -> list[Bars]:

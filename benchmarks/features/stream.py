@@ -9,6 +9,8 @@ from benchmarks.features import world
 from benchmarks.features.contest import Contestant, profile, rounds, tell
 
 RATE, SECONDS = 5000, 15
+EMBEDDED = ("LMDB", "SQLite")
+"""The stores within the worker's own process."""
 
 
 def contestants(scale: float) -> tuple[Contestant, ...]:
@@ -19,10 +21,10 @@ def contestants(scale: float) -> tuple[Contestant, ...]:
 
     follow = {"rate": str(RATE), "seconds": str(SECONDS if scale == 1 else 1)}
     return (
-        Contestant("ours, LMDB", "ours/stream.py", None, {"where": "lmdb"}),
-        Contestant("ours, SQLite", "ours/stream.py", None, {"where": "sqlite"}),
+        *(Contestant(f"ours, {name}", "ours/stream.py", None, {"where": name.lower()}) for name in EMBEDDED),
         Contestant("ours, LMDB, twelve features", "ours/stream.py", None, {"features": "TRAINING", "where": "lmdb"}),
         Contestant("ours, the update alone", "ours/update.py"),
+        Contestant("rings by hand, the update alone", "peers/rings.py"),
         Contestant("ours, LMDB, followed", "ours/freshness.py", None, {"where": "lmdb", **follow}),
         Contestant("ours, SQLite, followed", "ours/freshness.py", None, {"where": "sqlite", **follow}),
         Contestant("Bytewax stateful_map", "peers/bytewax/stream.py", "bytewax", some(100_000)),
@@ -40,7 +42,8 @@ def run(scale: float, count: int, work: Path) -> dict[str, Any]:
     measured = rounds(contestants(scale), count, folder)
     for each in measured.values():
         _refuse(each)
-    return {"scale": scale, "rounds": measured, "profile": profile(contestants(scale)[0], folder)}
+    stages = {one.name: profile(one, folder)["stages"] for one in contestants(scale)[: len(EMBEDDED)]}
+    return {"scale": scale, "rounds": measured, "stages": stages}
 
 
 def data(work: Path, scale: float) -> Path:

@@ -41,7 +41,7 @@ def run(scale: float, count: int, work: Path) -> dict[str, Any]:
     checked = _same(folder)
     return {
         "scale": scale, "asks": checked["rows"], "rounds": measured, "beforehand": beforehand, "checked": checked,
-        "profile": profile(OURS, folder),
+        **profile(OURS, folder),
     }  # fmt: skip
 
 

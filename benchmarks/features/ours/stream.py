@@ -17,12 +17,22 @@ from pipelines.core.event import Event
 from pipelines.core.feature import FeatureSet
 from pipelines.features.batch import features_of, plain
 from pipelines.features.database import Database, fields_needed
+from pipelines.features.microbatch import MicroBatch
 from pipelines.features.stream import OnlineStore, StreamReader
 from pipelines.steps.stream import BATCH, take_some
 from pipelines.store.log import SqliteLog
 
 KINDS = ("activity",)
 CHECKED = 500
+STAGES = {
+    "read from the log": (SqliteLog, "stored"),
+    "look for their identities": (MicroBatch, "_known"),
+    "read keys that are not in memory": (MicroBatch, "_load"),
+    "update the tiles": (MicroBatch, "_add"),
+    "pack the keys that changed": (MicroBatch, "_changes"),
+    "write and commit": (OnlineStore, "put"),
+}
+"""What a batch goes through; the rest is JSON into rows and rows into bytes."""
 
 
 def prepare(folder: Path, where: str, features: str = "STREAM") -> tuple[Path, SqliteLog, OnlineStore]:
