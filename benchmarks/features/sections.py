@@ -125,7 +125,7 @@ STREAM_CURE = (
     "Most events touch a key that no event of the batch before had: all that it holds is fetched from memory, packed and written "
     "whole, beside the event's identity, which lies at a random place. Tried, and no faster: one array a key in place of one a series; "
     "a key's events one after the other and its value packed right behind them; a key's rows as one piece. What would reach the wanted "
-    "update is another store: the tiles of all keys in one array, a ring a window (`benchmarks/features/peers/rings.py`). It would hold "
+    "update is another store: the tiles of all keys in one array, a ring a window (`benchmarks/features/rings.py`). It would hold "
     "every tile of every key, used or not, and have late events, corrections, smallest, first, last and distinct from somewhere else; "
     "ours has one way for all. From the log on it would save the update and most of the packing, and identities that only the log keeps "
     "would save their share of what is written; reading the log, rows and the commit stay."

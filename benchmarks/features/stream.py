@@ -24,7 +24,7 @@ def contestants(scale: float) -> tuple[Contestant, ...]:
         *(Contestant(f"ours, {name}", "ours/stream.py", None, {"where": name.lower()}) for name in EMBEDDED),
         Contestant("ours, LMDB, twelve features", "ours/stream.py", None, {"features": "TRAINING", "where": "lmdb"}),
         Contestant("ours, the update alone", "ours/update.py"),
-        Contestant("rings by hand, the update alone", "peers/rings.py"),
+        Contestant("rings by hand, the update alone", "rings.py"),
         Contestant("ours, LMDB, followed", "ours/freshness.py", None, {"where": "lmdb", **follow}),
         Contestant("ours, SQLite, followed", "ours/freshness.py", None, {"where": "sqlite", **follow}),
         Contestant("Bytewax stateful_map", "peers/bytewax/stream.py", "bytewax", some(100_000)),

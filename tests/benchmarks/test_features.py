@@ -89,6 +89,34 @@ def test_memory_and_cpu_are_those_of_the_contestant_and_its_children(tmp_path):
     assert found["peak_mb"] < 200, "what this process holds is not the contestant's"
 
 
+def test_a_stage_within_a_stage_is_counted_once_and_what_is_in_none_is_the_rest(tmp_path):
+    script = tmp_path / "staged.py"
+    script.write_text("""
+import time
+def busy(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end: pass
+class Work:
+    def outer(self):
+        busy(0.2)
+        self.inner()
+    def inner(self): busy(0.1)
+STAGES = {"outer": (Work, "outer"), "inner": (Work, "inner")}
+def run(folder):
+    busy(0.05)
+    Work().outer()
+""")
+    found = measure(Contestant("staged", str(script), options={"profile": "yes"}), tmp_path, tmp_path / "none")["stages"]
+    assert found == pytest.approx({"outer": 0.2, "inner": 0.1, "the rest": 0.05}, abs=0.04)
+
+
+def test_rings_by_hand_count_what_a_plain_loop_counts(tmp_path):
+    world.stream(tmp_path, 0.02)
+    found = measure(Contestant("rings", "rings.py"), tmp_path, tmp_path / "none")
+    assert found["cells"] > 1000
+    assert found["wrong"] == 0
+
+
 def test_every_peer_is_locked_from_the_public_index():
     for project in sorted((HERE / "peers").iterdir()):
         lock = (project / "uv.lock").read_text("utf-8")

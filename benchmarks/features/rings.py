@@ -46,7 +46,7 @@ class Rings:
     """Every window's tiles: `starts` [keys * tiles], in grains, -1 where nothing lies, and `cells` [keys * tiles, count and sums]."""
 
     def __init__(self, keys: dict[str, dict[int, int]]) -> None:
-        self._keys = keys
+        self.keys = keys
         sizes = [len(keys[window.by]) * window.tiles for window in WINDOWS]
         self.starts = [np.full(size, -1, np.int64) for size in sizes]
         self.cells = [np.zeros((size, 1 + len(window.sums))) for size, window in zip(sizes, WINDOWS, strict=True)]
@@ -56,7 +56,7 @@ class Rings:
         said = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
         ts, what = np.array(said["ts"]), np.array(said["what"])
         values = {"price_cents": np.array(said["price_cents"], np.float64)}
-        owner = {by: np.fromiter(map(self._keys[by].__getitem__, said[by]), np.int64, len(rows)) for by in KEYS}
+        owner = {by: np.fromiter(map(self.keys[by].__getitem__, said[by]), np.int64, len(rows)) for by in KEYS}
         for window, starts, cells in zip(WINDOWS, self.starts, self.cells, strict=True):
             mine = slice(None) if window.what is None else np.flatnonzero(what == window.what)
             tile = ts[mine] // window.grain
@@ -89,7 +89,7 @@ def run(ready: Any) -> Any:
 def facts(result: Any) -> dict[str, Any]:
     """How many hours of customers are not what a plain loop counts."""
     rows, rings, events = result
-    window, keys = WINDOWS[1], rings._keys["customer"]
+    window, keys = WINDOWS[1], rings.keys["customer"]
     wanted: dict[tuple[int, int], int] = {}
     for ts, customer, *_ in rows:
         wanted[keys[customer], ts // window.grain] = wanted.get((keys[customer], ts // window.grain), 0) + 1
