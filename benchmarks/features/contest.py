@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,7 +49,9 @@ def measure(one: Contestant, folder: Path, target: Path) -> dict[str, Any]:
     environment["PYTHONHASHSEED"] = "0"
     pairs = [f"{name}={value}" for name, value in one.options.items()]
     command = [python(one.peer), HERE / "alone.py", HERE / one.program, folder, target, *pairs]
-    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as passing:  # what it keeps for itself, a store of hundreds of megabytes, goes with it
+        environment["TMPDIR"] = passing
+        done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{one.name} failed:\n{done.stderr[-3000:]}\nnothing was written")
     return json.loads(done.stdout.splitlines()[-1])

@@ -1,6 +1,7 @@
 """The contests of the features room: the page says what was measured, and the comparison finds what differs."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -122,6 +123,14 @@ def test_every_peer_is_locked_from_the_public_index():
         lock = (project / "uv.lock").read_text("utf-8")
         assert "https://pypi.org/simple" in lock
         assert lock.count("registry = ") == lock.count('registry = "https://pypi.org/simple"')
+
+
+def test_what_a_contestant_keeps_for_itself_goes_with_it(tmp_path):
+    script = tmp_path / "keeper.py"
+    script.write_text(
+        "import tempfile\ndef run(folder):\n    return tempfile.mkdtemp()\ndef facts(kept):\n    return {'kept': kept}\n"
+    )
+    assert not Path(measure(Contestant("keeper", str(script)), tmp_path, tmp_path / "none")["kept"]).exists()
 
 
 def test_a_contestant_that_fails_ends_the_command_with_its_own_words(tmp_path):
