@@ -16,6 +16,11 @@ Job = tuple[Callable[..., Any], tuple[Any, ...]]
 """A function of a module and its arguments."""
 
 
+def parts(runs: int, size: int) -> list[tuple[int, int]]:
+    """Runs that are kept together: of each part the first and the one after its last."""
+    return [(first, min(first + size, runs)) for first in range(0, runs, size)]
+
+
 def measured(
     jobs: Mapping[str, Job], tell: Tell, code: Sequence[str], *, processes: int = 2, folder: Path = FOLDER
 ) -> dict[str, Any]:

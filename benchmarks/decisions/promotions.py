@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.decisions import worlds
-from benchmarks.decisions.kept import Job, Tell, measured
+from benchmarks.decisions.kept import Job, Tell, measured, parts
 from pipelines.core.clock import days
 from pipelines.evaluation.gate import judge
 from pipelines.evaluation.metrics import measure
@@ -72,9 +72,9 @@ def run(tell: Tell, share: float = 1.0) -> dict[str, Any]:
     many = max(1, int(RUNS * share))
     jobs: dict[str, Job] = {}
     for gain, rows, runs in rows_of:
-        jobs |= {f"rates-{gain:+g}-{rows}-{a}-{b}": (rates, (gain, rows, a, b)) for a, b in parts(runs)}
+        jobs |= {f"rates-{gain:+g}-{rows}-{a}-{b}": (rates, (gain, rows, a, b)) for a, b in parts(runs, PART)}
     for weeks in WEEKS:
-        jobs |= {f"weeks-{weeks}-{a}-{b}": (through_weeks, (weeks, a, b)) for a, b in parts(many)}
+        jobs |= {f"weeks-{weeks}-{a}-{b}": (through_weeks, (weeks, a, b)) for a, b in parts(many, PART)}
     done = measured(jobs, tell, CODE)
 
     def promotions(name: str) -> list[int]:
@@ -89,11 +89,6 @@ def run(tell: Tell, share: float = 1.0) -> dict[str, Any]:
         ours, units = promotions(f"weeks-{weeks}")
         found["weeks"].append({"weeks": weeks, "runs": many, "ours": ours, "units": units})
     return found
-
-
-def parts(runs: int) -> list[tuple[int, int]]:
-    """The first seed of each part and the one after its last."""
-    return [(first, min(first + PART, runs)) for first in range(0, runs, PART)]
 
 
 def section(found: Mapping[str, Any]) -> str:

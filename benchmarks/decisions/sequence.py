@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.decisions import worlds
-from benchmarks.decisions.kept import Tell, measured
+from benchmarks.decisions.kept import Tell, measured, parts
 from benchmarks.decisions.promotions import auc
 from pipelines.evaluation.gate import judge
 
@@ -54,7 +54,7 @@ def chains(first: int, until: int) -> list[dict[str, Any]]:
 def run(tell: Tell, share: float = 1.0) -> dict[str, Any]:
     """All figures of the section; `share` of the full number of sequences, for a quick look."""
     runs = max(1, int(100 * share))
-    jobs = {f"sequence-{a}-{min(a + PART, runs)}": (chains, (a, min(a + PART, runs))) for a in range(0, runs, PART)}
+    jobs = {f"sequence-{a}-{b}": (chains, (a, b)) for a, b in parts(runs, PART)}
     each = [chain for part in measured(jobs, tell, CODE).values() for chain in part]
     means = {who: np.mean([chain[who] for chain in each], axis=0) for who in ("ours", "point")}
     told = {who: {"gain": float(mean[0]), "promotions": float(mean[1])} for who, mean in means.items()}

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.features import stream
 from benchmarks.features.contest import Contestant, profile, result, rounds, tell
 
-OURS = tuple(Contestant(f"ours, {name}", "ours/reads.py", None, {"where": name.lower()}) for name in ("LMDB", "SQLite"))
+OURS = tuple(Contestant(f"ours, {name}", "ours/reads.py", None, {"where": name.lower()}) for name in stream.EMBEDDED)
 
 SHARE = 0.2
 """Of the stream's events, and of its keys: what a key holds stays the same."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from pipelines.evaluation.slices import benjamini_hochberg
 from pipelines.evaluation.statistic import Array
 from pipelines.evaluation.usual import FEWEST_TRIALS, Scatter, pooled
 from pipelines.evaluation.windows import Columns, Windows, few_rows
+
+T = TypeVar("T")
 
 FALSE = 0.005
 """The share of false ones that is allowed among all columns and answers that a look says have moved (Benjamini, Hochberg 1995): one
@@ -40,10 +43,11 @@ def shifts(
 
     A look is one family: one alarm comes of any of its findings, and the columns and answers tell of each other's noise.
     """
-    read = {f"features: {name}": values for name, values in columns.items() if kinds.get(name, "number") != "text"}
-    said = {} if scores is None else answers(scores)
-    kind = {name: kinds.get(name.removeprefix("features: "), "number") for name in read} | dict.fromkeys(said, "number")
-    weight = shared(weights(list(read), importance), list(said))
+    names = [name for name in columns if kinds.get(name, "number") != "text"]
+    read = _of("features", {name: columns[name] for name in names})
+    said = {} if scores is None else _of("predictions", answers(scores))
+    kind = _of("features", {name: kinds.get(name, "number") for name in names}) | dict.fromkeys(said, "number")
+    weight = shared(_of("features", weights(names, importance)), list(said))
     enough = np.minimum(*seen.rows) >= monitor.min_rows
     each = {name: np.where(enough, effects(kind[name], values, seen), np.nan) for name, values in (read | said).items()}
     stayed = {name: lasting(sizes, seen, monitor.persist) for name, sizes in each.items()}
@@ -51,6 +55,11 @@ def shifts(
     usual = pooled({name: Scatter.of_past(sizes[1:], sharing) for name, sizes in stayed.items()}, kind)
     limits = _limits({name: sizes[0] for name, sizes in stayed.items()}, usual, weight, monitor.drift)
     return [_shift(name, stayed[name][0], each[name][0], usual[name], limits[name], seen, monitor) for name in each]
+
+
+def _of(channel: str, each: Mapping[str, T]) -> dict[str, T]:
+    """The same, by the names of the channel's findings."""
+    return {f"{channel}: {name}": value for name, value in each.items()}
 
 
 def _limits(
@@ -64,10 +73,10 @@ def _limits(
 
 
 def answers(scores: Array) -> dict[str, Array]:
-    """What the model says, by the names of its findings: its score, or each quantile."""
+    """What the model says: its score, or each quantile."""
     table = np.asarray(scores, float).reshape(len(scores), -1)
     names = ["score"] if table.shape[1] == 1 else [f"quantile {i}" for i in range(table.shape[1])]
-    return {f"predictions: {name}": column for name, column in zip(names, table.T, strict=True)}
+    return dict(zip(names, table.T, strict=True))
 
 
 def shared(read: Mapping[str, float], said: Sequence[str]) -> dict[str, float]:
@@ -98,10 +107,10 @@ def _lasted(row: Array, persist: int) -> float:
 
 
 def weights(names: Sequence[str], importance: Mapping[str, float] | None) -> dict[str, float]:
-    """Each finding's weight, one on average (Genovese, Roeder, Wasserman 2006: false-discovery control with weights)."""
+    """Each column's weight, one on average (Genovese, Roeder, Wasserman 2006: false-discovery control with weights)."""
     if not importance or not names:
         return dict.fromkeys(names, 1.0)
-    raw = np.array([max(importance.get(name.removeprefix("features: "), 0.0), 0.0) for name in names])
+    raw = np.array([max(importance.get(name, 0.0), 0.0) for name in names])
     raw = np.maximum(raw / raw.mean(), LEAST_WEIGHT) if raw.sum() > 0 else np.ones(len(names))
     return dict(zip(names, (raw / raw.mean()).tolist(), strict=True))
 
